@@ -1,0 +1,46 @@
+import { Type, type Static } from 'typebox'
+
+const Milliseconds = (fallback: number, description: string, minimum = 1) =>
+  // 2^31 - 1 ms is the longest delay a Node timer takes.
+  Type.Integer({ minimum, maximum: 2_147_483_647, default: fallback, description })
+
+const Count = (fallback: number, minimum: number, description: string) =>
+  Type.Integer({ minimum, maximum: 1_000_000_000, default: fallback, description })
+
+/**
+ * Every setting of the server, read from the environment and from a `.env` file.
+ * `.env.example` repeats each with its default; a test keeps the two in step.
+ */
+export const ConfigSchema = Type.Object({
+  PORT: Type.Integer({ minimum: 0, maximum: 65_535, default: 3000, description: 'TCP port to listen on; 0 takes a free one' }),
+  HOST: Type.String({ default: '', description: 'Address to listen on; empty: 0.0.0.0 with Redis, 127.0.0.1 without' }),
+  LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], { default: 'info', description: 'Least severe level that is logged' }),
+
+  REDIS_IP: Type.String({ default: '', description: 'Host of Redis; empty: the embedded broker, one instance without Redis' }),
+  REDIS_PORT: Type.Integer({ minimum: 1, maximum: 65_535, default: 6379, description: 'Port of Redis' }),
+  REDIS_PASSWORD: Type.String({ default: '', description: 'Password of Redis; empty: none' }),
+  REDIS_TIMEOUT_MS: Milliseconds(5000, 'How long Redis may take to answer before the connection counts as lost', 100),
+
+  TENANT_BASE_URL: Type.String({ default: '', pattern: '^(https?://.+)?$', description: 'Base URL of the tenant API; accepted, not used yet' }),
+  PUBLISH_API_KEYS: Type.String({ separator: ',', default: '', description: 'Comma-separated keys for publishing over HTTP; empty: those routes exist only on the embedded broker' }),
+
+  FLUSH_INTERVAL_MS: Milliseconds(50, 'Pause of a busy room between two batches'),
+  MAX_MESSAGE_BYTES: Count(65_536, 1, 'Largest message in UTF-8 bytes; larger ones from Redis are dropped, over HTTP refused with 413'),
+  HISTORY_MESSAGES: Count(500, 1, 'Messages a room keeps for resume, recent=N and slow viewers'),
+  HISTORY_BYTES: Count(1_048_576, 1, 'Bytes of events a room keeps at the most'),
+  ROOM_LINGER_MS: Milliseconds(30_000, 'How long a room without viewers stays subscribed'),
+  ENDED_TTL_MS: Milliseconds(86_400_000, 'How long an ended room answers 204', 1000),
+  MAX_ROOMS: Count(100_000, 1, 'Rooms on this instance at the most'),
+
+  HEARTBEAT_MS: Milliseconds(15_000, 'A silent stream gets a comment this often'),
+  RETRY_MS: Milliseconds(2000, 'Reconnection time told to viewers, spread by ±50 %'),
+  SLOW_VIEWER_TIMEOUT_MS: Milliseconds(30_000, 'A viewer that takes no bytes for so long is disconnected'),
+  SUBSCRIBE_TIMEOUT_MS: Milliseconds(3000, 'How long the head of a stream waits for the subscription before it is sent anyway'),
+  MAX_VIEWERS: Count(0, 0, 'Viewers on this instance at the most; 0: no limit'),
+
+  DRAIN_MS: Milliseconds(5000, 'Time over which a stopping instance lets its viewers go', 0),
+  CORS_ORIGIN: Type.String({ default: '*', description: 'Origins that may read from a browser: * or a comma-separated list' })
+})
+
+/** The parsed configuration. PUBLISH_API_KEYS is split by env-schema's `separator`, which the schema cannot express. */
+export type Config = Omit<Static<typeof ConfigSchema>, 'PUBLISH_API_KEYS'> & { PUBLISH_API_KEYS: string[] }
