@@ -1,0 +1,223 @@
+import type { Redis, Result } from 'ioredis'
+import type { Clock } from '../clock.js'
+import type { Log } from '../log.js'
+import { BrokerUnavailableError, type Broker, type PublishOutcome, type RoomListener } from './broker.js'
+
+/** Rooms subscribed to by one command when a lost connection is back. */
+const ROOMS_PER_SUBSCRIBE = 500
+/** Pause before a refused subscription, or a tombstone that could not be written, is tried again. */
+const RETRY_MS = 1000
+/** Ends waiting to be written while Redis is away; past it the oldest is given up, said in the log. */
+const MAX_UNRECORDED_ENDS = 10_000
+
+/**
+ * KEYS[1]: the room's tombstone. ARGV: payload, TTL in ms, the room's end channel.
+ * Leaves the tombstone and announces the end, unless the room has ended before; returns 1 if it did, else 0.
+ *
+ * The announcement is what closes a race: an instance that subscribed after a tenant's plain PUBLISH and looked for the
+ * tombstone before another instance had written it hears of the end by this one.
+ */
+const END_ROOM_LUA = `
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
+  redis.call('PUBLISH', ARGV[3], ARGV[1])
+  return 1
+end
+return 0`
+
+declare module 'ioredis' {
+  interface RedisCommander<Context> {
+    endRoom (tombstoneKey: string, payload: string, ttlMs: number, endChannel: string): Result<number, Context>
+  }
+}
+
+const messageChannel = (roomId: string) => roomId
+const endChannel = (roomId: string) => `${roomId}_END`
+/** In braces what Redis Cluster hashes, so that all keys of a room share a slot. */
+const tombstoneKey = (roomId: string) => `chat:{${roomId}}:ended`
+
+export interface RedisBrokerOptions {
+  /** Connection for commands. */
+  readonly commands: Redis
+  /** Connection for subscriptions only. */
+  readonly subscriber: Redis
+  readonly clock: Clock
+  readonly log: Log
+  readonly endedTtlMs: number
+}
+
+/**
+ * The broker over Redis pub/sub. Both connections belong to the caller, who closes them.
+ *
+ * Join order: subscribe, and only when that is acknowledged look for the tombstone, and only then call the room open.
+ * So an end is either heard or found.
+ */
+export class RedisBroker implements Broker {
+  readonly #options: RedisBrokerOptions
+  readonly #listeners = new Map<string, RoomListener>()
+  /** Who is called for a message on a channel: one look-up per message. */
+  readonly #channels = new Map<string, (payload: string) => void>()
+  readonly #refused = new Set<string>()
+  readonly #unrecordedEnds = new Map<string, string>()
+  #ready = false
+  /** Counts connections, to know an answer of an earlier one. */
+  #connection = 0
+  #cancelRetry: (() => void) | undefined
+  #retrying = false
+
+  constructor (options: RedisBrokerOptions) {
+    this.#options = options
+    const { commands, subscriber } = options
+    commands.defineCommand('endRoom', { lua: END_ROOM_LUA, numberOfKeys: 1 })
+    subscriber.on('message', this.#onMessage)
+    subscriber.on('ready', this.#onReady)
+    subscriber.on('close', this.#onClose)
+    if (subscriber.status === 'ready') this.#onReady()
+  }
+
+  get connected () { return this.#ready }
+
+  subscribe (roomId: string, listener: RoomListener) {
+    this.#listeners.set(roomId, listener)
+    this.#channels.set(messageChannel(roomId), (message) => listener.onMessage(message))
+    this.#channels.set(endChannel(roomId), (payload) => {
+      this.#recordEnd(roomId, payload)
+      listener.onEnd(payload)
+    })
+    if (this.#ready) this.#open([roomId])
+  }
+
+  unsubscribe (roomId: string) {
+    if (!this.#listeners.delete(roomId)) return
+    this.#refused.delete(roomId)
+    this.#channels.delete(messageChannel(roomId))
+    this.#channels.delete(endChannel(roomId))
+    // Without a connection there is no subscription either, and what comes for a forgotten channel is ignored.
+    if (this.#ready) this.#options.subscriber.unsubscribe(messageChannel(roomId), endChannel(roomId)).catch(() => {})
+  }
+
+  async publish (roomId: string, message: string): Promise<PublishOutcome> {
+    try {
+      const [ended] = await Promise.all([
+        this.#options.commands.exists(tombstoneKey(roomId)),
+        this.#options.commands.publish(messageChannel(roomId), message)
+      ])
+      return ended === 1 ? 'room-ended' : 'published'
+    } catch (error) {
+      throw unavailable(error)
+    }
+  }
+
+  async end (roomId: string, payload: string) {
+    try {
+      const { commands, endedTtlMs } = this.#options
+      await commands.endRoom(tombstoneKey(roomId), payload, endedTtlMs, endChannel(roomId))
+    } catch (error) {
+      throw unavailable(error)
+    }
+  }
+
+  close () {
+    const { subscriber } = this.#options
+    subscriber.off('message', this.#onMessage)
+    subscriber.off('ready', this.#onReady)
+    subscriber.off('close', this.#onClose)
+    this.#listeners.clear()
+    this.#channels.clear()
+    this.#unrecordedEnds.clear()
+    this.#cancelRetry?.()
+  }
+
+  readonly #onMessage = (channel: string, payload: string) => {
+    this.#channels.get(channel)?.(payload)
+  }
+
+  readonly #onReady = () => {
+    // ioredis says so a tick after its status: the constructor may have seen it already.
+    if (this.#ready) return
+    this.#ready = true
+    const roomIds = [...this.#listeners.keys()]
+    for (let start = 0; start < roomIds.length; start += ROOMS_PER_SUBSCRIBE) {
+      this.#open(roomIds.slice(start, start + ROOMS_PER_SUBSCRIBE))
+    }
+  }
+
+  readonly #onClose = () => {
+    this.#ready = false
+    this.#connection++
+    this.#refused.clear()
+  }
+
+  /** Subscribes, looks for tombstones, and tells the listeners. What fails while the connection lives is tried again. */
+  async #open (roomIds: string[]) {
+    const connection = this.#connection
+    const listeners = roomIds.map((roomId) => this.#listeners.get(roomId))
+    const { subscriber, commands, log } = this.#options
+    let tombstones: Array<string | null>
+    try {
+      await subscriber.subscribe(...roomIds.flatMap((roomId) => [messageChannel(roomId), endChannel(roomId)]))
+      tombstones = await Promise.all(roomIds.map((roomId) => commands.get(tombstoneKey(roomId))))
+    } catch (error) {
+      // After a lost connection onReady starts over.
+      if (connection !== this.#connection) return
+      if (this.#refused.size === 0) log.error({ reason: messageOf(error) }, 'redis does not subscribe, retrying')
+      for (const roomId of roomIds) if (this.#listeners.has(roomId)) this.#refused.add(roomId)
+      this.#retryLater()
+      return
+    }
+    if (connection !== this.#connection) return
+    for (const [index, roomId] of roomIds.entries()) {
+      const listener = listeners[index]
+      // The room may have gone, or gone and come back, while Redis answered.
+      if (listener === undefined || this.#listeners.get(roomId) !== listener) continue
+      if (this.#refused.delete(roomId) && this.#refused.size === 0) log.info({}, 'redis subscribes again')
+      const payload = tombstones[index] ?? undefined
+      if (payload === undefined) listener.onOpen()
+      else listener.onEnd(payload)
+    }
+  }
+
+  /** Remembers an end heard on the channel. It was acted upon already, so a failure is not the viewers' concern. */
+  async #recordEnd (roomId: string, payload: string) {
+    try {
+      await this.end(roomId, payload)
+    } catch {
+      this.#unrecordedEnds.set(roomId, payload)
+      const oldest = this.#unrecordedEnds.keys().next().value
+      if (this.#unrecordedEnds.size > MAX_UNRECORDED_ENDS && oldest !== undefined) {
+        this.#unrecordedEnds.delete(oldest)
+        this.#options.log.warn({ roomId: oldest, bound: 'MAX_UNRECORDED_ENDS' }, 'end of a room could not be recorded')
+      }
+      this.#retryLater()
+    }
+  }
+
+  #retryLater () {
+    if (this.#retrying) return
+    this.#cancelRetry ??= this.#options.clock.after(RETRY_MS, () => {
+      this.#cancelRetry = undefined
+      this.#retry()
+    })
+  }
+
+  async #retry () {
+    this.#retrying = true
+    const ends = [...this.#unrecordedEnds]
+    this.#unrecordedEnds.clear()
+    await Promise.all([
+      // One by one: a refusal of one room must not keep the others out.
+      ...[...this.#refused].map((roomId) => this.#open([roomId])),
+      ...ends.map(([roomId, payload]) => this.#recordEnd(roomId, payload))
+    ])
+    this.#retrying = false
+    if (this.#refused.size + this.#unrecordedEnds.size > 0) this.#retryLater()
+  }
+}
+
+function unavailable (error: unknown) {
+  // The cause is left out on purpose: ioredis keeps the arguments of the command in it.
+  return new BrokerUnavailableError(messageOf(error))
+}
+
+function messageOf (error: unknown) {
+  return error instanceof Error ? error.message : String(error)
+}
