@@ -1,0 +1,113 @@
+import type { TimeoutQueue } from '../timeout-queue.js'
+import type { DisconnectReason } from './disconnect-reason.js'
+import { HEARTBEAT_FRAME } from './frame.js'
+import type { Entry, History, Position } from './history.js'
+import type { Viewer } from './viewer.js'
+
+/** Most bytes a viewer that is behind is given before it must have taken them: bounds the memory it costs. */
+const CATCH_UP_BYTES = 65_536
+
+/**
+ * The viewers of one room, each either live or behind.
+ *
+ * Invariant: a live viewer has been written every entry of the history up to the last; a viewer that is behind has been
+ * written every entry up to its position, and nothing more is written to it until it has drained. A viewer moves between
+ * the two only within one turn of the event loop, so a stream never mixes replay and live, and no entry is
+ * written twice or left out.
+ */
+export class Audience {
+  readonly #live = new Set<Viewer>()
+  readonly #behind = new Map<Viewer, Position>()
+  #closed = false
+
+  constructor (private readonly history: History, private readonly slowViewers: TimeoutQueue<Viewer>) {}
+
+  get size () { return this.#live.size + this.#behind.size }
+
+  viewers (): Viewer[] { return [...this.#live, ...this.#behind.keys()] }
+
+  /** Writes `lead`, then what the history holds from `start` on, then all that comes. */
+  join (viewer: Viewer, lead: readonly Buffer[], start: Position) {
+    let frames = [...lead]
+    let position = start
+    while (true) {
+      let bytes = 0
+      let entry: Entry | undefined
+      while (bytes < CATCH_UP_BYTES && (entry = this.history.next(position)) !== undefined) {
+        frames.push(entry.frame)
+        bytes += entry.frame.length
+        position = entry.to
+      }
+      if (frames.length > 0 && !viewer.writeAll(frames)) {
+        this.#wait(viewer, position)
+        return
+      }
+      if (position.seq === this.history.last.seq) break
+      frames = []
+    }
+    if (this.#closed) this.#disconnect(viewer, 'room-ended')
+    else this.#live.add(viewer)
+  }
+
+  /** Forgets a viewer whose socket is closed. */
+  leave (viewer: Viewer) {
+    this.#live.delete(viewer)
+    this.#behind.delete(viewer)
+    this.slowViewers.delete(viewer)
+  }
+
+  /** Writes the newest entry of the history to all who are live. */
+  broadcast (entry: Entry) {
+    const { frame } = entry
+    for (const viewer of this.#live) {
+      if (!viewer.write(frame)) this.#wait(viewer, entry.to)
+    }
+  }
+
+  heartbeat () {
+    const { last } = this.history
+    for (const viewer of this.#live) {
+      if (!viewer.write(HEARTBEAT_FRAME)) this.#wait(viewer, last)
+    }
+  }
+
+  /** Nothing comes after the newest entry: whoever has it is disconnected; who is behind gets there first. */
+  close () {
+    this.#closed = true
+    for (const viewer of this.#live) this.#disconnect(viewer, 'room-ended')
+  }
+
+  /** Says `farewell` to a viewer and ends its stream. One that is behind could not read it, and is cut. */
+  dismiss (viewer: Viewer, farewell: Buffer, reason: DisconnectReason) {
+    if (this.#behind.has(viewer)) {
+      this.leave(viewer)
+      viewer.destroy(reason)
+    } else if (this.#live.has(viewer)) {
+      viewer.write(farewell)
+      this.#disconnect(viewer, reason)
+    }
+  }
+
+  #wait (viewer: Viewer, position: Position) {
+    this.#live.delete(viewer)
+    this.#behind.set(viewer, position)
+    this.slowViewers.touch(viewer)
+    viewer.onceDrained(() => this.#onDrained(viewer))
+  }
+
+  #onDrained (viewer: Viewer) {
+    const position = this.#behind.get(viewer)
+    // It may have left, or been cut, meanwhile.
+    if (position === undefined) return
+    this.#behind.delete(viewer)
+    this.slowViewers.delete(viewer)
+    const { position: start, lead } = this.history.afterFallingBehind(position)
+    this.join(viewer, lead ? [lead] : [], start)
+  }
+
+  #disconnect (viewer: Viewer, reason: DisconnectReason) {
+    this.leave(viewer)
+    // The last bytes of a viewer that does not take them must not be kept for ever.
+    if (!viewer.close(reason)) this.slowViewers.touch(viewer)
+  }
+}

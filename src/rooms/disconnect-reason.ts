@@ -1,0 +1,14 @@
+/** Why a stream was ended, or not taken up; named in the log and, where bytes can still be sent, in a comment. */
+export type DisconnectReason =
+  /** The viewer closed it, or its connection broke. */
+  | 'viewer-left'
+  /** The room has ended. */
+  | 'room-ended'
+  /** The viewer took no bytes for SLOW_VIEWER_TIMEOUT_MS. */
+  | 'slow-viewer'
+  /** The instance is stopping; the viewer goes on at another one. */
+  | 'draining'
+  /** MAX_VIEWERS is reached. */
+  | 'max-viewers'
+  /** MAX_ROOMS is reached and none of the rooms is without viewers. */
+  | 'max-rooms'

@@ -1,0 +1,75 @@
+import { formatEventId, type EventId } from './event-id.js'
+
+/**
+ * Frames: the bytes of one SSE event, made once and written to every viewer.
+ * Format: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+ * Fields are written without a space after the colon, as the existing clients know them.
+ */
+
+/** Why a `gap` event was sent. */
+export type GapReason =
+  /** The connection to the broker was interrupted; what was published meanwhile was not heard. */
+  | 'broker-reconnect'
+  /** The viewer did not keep up and its place fell out of the history. */
+  | 'slow-viewer'
+  /** The viewer resumed from an event that fell out of the history. */
+  | 'history-exceeded'
+  /** The viewer resumed from an id that this room did not give out: another instance's, or one of before a restart. */
+  | 'unknown-id'
+
+export interface Gap {
+  readonly reason: GapReason
+  /** Id of the last event before the gap; null when not known. */
+  readonly from: string | null
+  /** Id of the place where the stream goes on. */
+  readonly to: string
+  /** Number of messages missed; null when not known. */
+  readonly missed: number | null
+}
+
+/** A comment: keeps the connection alive, never seen by EventSource. */
+export const HEARTBEAT_FRAME = Buffer.from(':\n\n')
+
+/** The batch as the contract has it: a JSON array of strings, each one message exactly as published. */
+export function messagesFrame (id: EventId, messages: readonly string[]): Buffer {
+  return Buffer.from(`id:${formatEventId(id)}\ndata:${JSON.stringify(messages)}\n\n`)
+}
+
+/** The messages of a frame that `messagesFrame` made. */
+export function messagesOf (frame: Buffer): string[] {
+  const dataStart = frame.indexOf('\ndata:') + '\ndata:'.length
+  return JSON.parse(frame.toString('utf8', dataStart))
+}
+
+/** Its id is `to`, so that a viewer that resumes after the gap is not told of it again. */
+export function gapFrame (gap: Gap): Buffer {
+  return Buffer.from(`id:${gap.to}\nevent:gap\ndata:${JSON.stringify(gap)}\n\n`)
+}
+
+/** @param payload passed on as published; a line break in it starts another data line, which EventSource joins again */
+export function endFrame (payload: string): Buffer {
+  const data = payload.split(/\r\n|\r|\n/).map((line) => `data:${line}\n`).join('')
+  return Buffer.from(`event:end\n${data}\n`)
+}
+
+/**
+ * First bytes of a stream.
+ *
+ * @param retryMs reconnection time for the browser
+ * @param id where the stream starts. An event without data is not dispatched, but its id counts: a viewer whose stream
+ *   breaks before the first message still resumes without loss
+ */
+export function helloFrame (retryMs: number, id?: EventId): Buffer {
+  const idField = id ? `id:${formatEventId(id)}\n` : ''
+  return Buffer.from(`retry:${Math.round(retryMs)}\n${idField}\n`)
+}
+
+/**
+ * Last bytes of a stream that the instance closes, or does not take up, and that the viewer should open again.
+ *
+ * @param reason named in a comment for whoever reads the wire
+ * @param retryMs reconnection time for the browser
+ */
+export function goodbyeFrame (reason: string, retryMs: number): Buffer {
+  return Buffer.from(`:${reason}\nretry:${Math.round(retryMs)}\n\n`)
+}

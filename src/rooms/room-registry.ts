@@ -1,0 +1,151 @@
+import { LRUCache } from 'lru-cache'
+import type { Broker } from '../broker/broker.js'
+import type { Clock } from '../clock.js'
+import type { Log } from '../log.js'
+import { TimeoutQueue } from '../timeout-queue.js'
+import type { DisconnectReason } from './disconnect-reason.js'
+import { Room, type RoomContext, type RoomSettings } from './room.js'
+import type { Viewer } from './viewer.js'
+
+/** Ended rooms known without asking the broker: their viewers come back all at once. */
+const RECENTLY_ENDED = { max: 10_000, ttl: 60_000 }
+/** Viewers are let go in steps of so many ms. */
+const DRAIN_STEP_MS = 50
+/** How long the last streams of a drain may take to write out what they hold. */
+const DRAIN_GRACE_MS = 1000
+
+export interface RegistrySettings extends RoomSettings {
+  readonly roomLingerMs: number
+  readonly heartbeatMs: number
+  readonly slowViewerTimeoutMs: number
+  /** 0: no limit. */
+  readonly maxViewers: number
+  readonly maxRooms: number
+}
+
+/**
+ * The rooms of this instance. A room exists, and is subscribed to, from its first viewer until ROOM_LINGER_MS
+ * after its last, or until it ends.
+ */
+export class RoomRegistry {
+  readonly #rooms = new Map<string, Room>()
+  /** Rooms without viewers, the longest first. */
+  readonly #lingering: TimeoutQueue<Room>
+  readonly #slowViewers: TimeoutQueue<Viewer>
+  readonly #heartbeats: TimeoutQueue<Room>
+  readonly #recentlyEnded = new LRUCache<string, true>(RECENTLY_ENDED)
+  readonly #context: RoomContext
+  #viewers = 0
+  #draining = false
+
+  constructor (private readonly broker: Broker, private readonly settings: RegistrySettings, private readonly clock: Clock, private readonly log: Log) {
+    this.#lingering = new TimeoutQueue(clock, settings.roomLingerMs, (room) => this.#drop(room))
+    this.#slowViewers = new TimeoutQueue(clock, settings.slowViewerTimeoutMs, (viewer) => viewer.destroy('slow-viewer'))
+    this.#heartbeats = new TimeoutQueue(clock, settings.heartbeatMs, (room) => room.heartbeat())
+    this.#context = {
+      settings,
+      clock,
+      log,
+      heartbeats: this.#heartbeats,
+      slowViewers: this.#slowViewers,
+      onEnded: (room) => this.#onEnded(room)
+    }
+  }
+
+  /** Viewers with a place in a room. */
+  get viewers () { return this.#viewers }
+
+  get draining () { return this.#draining }
+
+  /**
+   * Takes a place in a room, which keeps the room until `leave`. The stream may begin when the room has `opened`,
+   * unless it `hasEnded` by then.
+   *
+   * @returns the room, or why there is no place
+   */
+  enter (roomId: string): Room | DisconnectReason {
+    if (this.#draining) return 'draining'
+    if (this.#recentlyEnded.has(roomId)) return 'room-ended'
+    if (this.settings.maxViewers > 0 && this.#viewers >= this.settings.maxViewers) return 'max-viewers'
+    const room = this.#rooms.get(roomId) ?? this.#create(roomId)
+    if (room === undefined) return 'max-rooms'
+    this.#lingering.delete(room)
+    this.#viewers++
+    room.places++
+    return room
+  }
+
+  /** Gives back a place. */
+  leave (room: Room) {
+    this.#viewers--
+    room.places--
+    if (room.places === 0 && this.#rooms.get(room.id) === room) this.#lingering.touch(room)
+  }
+
+  /**
+   * Lets all viewers go, spread over `durationMs` so that the other instances do not get them all at once, and takes no
+   * new ones. Resolves when all streams are closed.
+   */
+  async drain (durationMs: number) {
+    this.#draining = true
+    const leaving = shuffle([...this.#rooms.values()].flatMap((room) => room.viewers().map((viewer) => ({ room, viewer }))))
+    this.log.info({ viewers: leaving.length, durationMs }, 'draining')
+    for (let steps = Math.ceil(durationMs / DRAIN_STEP_MS); leaving.length > 0; steps--) {
+      for (const { room, viewer } of leaving.splice(0, Math.ceil(leaving.length / Math.max(1, steps)))) {
+        room.dismiss(viewer, 'draining')
+      }
+      if (leaving.length > 0) await this.#pause(DRAIN_STEP_MS)
+    }
+    for (let waitedMs = 0; this.#slowViewers.size > 0 && waitedMs < DRAIN_GRACE_MS; waitedMs += DRAIN_STEP_MS) await this.#pause(DRAIN_STEP_MS)
+    for (const viewer of this.#slowViewers.items()) viewer.destroy('draining')
+  }
+
+  /** Drops all rooms and stops all timers. */
+  close () {
+    for (const room of this.#rooms.values()) this.#drop(room)
+    this.#lingering.clear()
+    this.#slowViewers.clear()
+    this.#heartbeats.clear()
+  }
+
+  #create (roomId: string): Room | undefined {
+    if (this.#rooms.size >= this.settings.maxRooms) {
+      const expendable = this.#lingering.items().next().value
+      if (expendable === undefined) return undefined
+      this.#drop(expendable)
+    }
+    const room = new Room(roomId, this.broker.connected, this.#context)
+    this.#rooms.set(roomId, room)
+    this.broker.subscribe(roomId, room)
+    this.log.debug({ roomId }, 'room opened')
+    return room
+  }
+
+  #drop (room: Room) {
+    room.close()
+    this.#rooms.delete(room.id)
+    this.#lingering.delete(room)
+    this.broker.unsubscribe(room.id)
+    this.log.debug({ roomId: room.id }, 'room closed')
+  }
+
+  #onEnded (room: Room) {
+    this.#recentlyEnded.set(room.id, true)
+    this.#drop(room)
+    this.log.info({ roomId: room.id }, 'room ended')
+  }
+
+  #pause (ms: number) {
+    return new Promise<void>((resolve) => this.clock.after(ms, resolve))
+  }
+}
+
+/** Fisher and Yates, in place. */
+function shuffle<T> (items: T[]): T[] {
+  for (let last = items.length - 1; last > 0; last--) {
+    const index = Math.floor(Math.random() * (last + 1))
+    // Both indices are inside the array.
+    ;[items[last], items[index]] = [items[index] as T, items[last] as T]
+  }
+  return items
+}
