@@ -1,0 +1,32 @@
+import fastifySwagger from '@fastify/swagger'
+import fastifySwaggerUi from '@fastify/swagger-ui'
+import fp from 'fastify-plugin'
+
+/** The OpenAPI document and a page to read it. Registered before the routes it describes. */
+export default fp(async (app) => {
+  await app.register(fastifySwagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Chat Sync Server',
+        description: 'Brings chat messages that a tenant publishes to every viewer of a room, over Server-Sent Events.',
+        version: '1.0.0',
+        license: { name: 'MIT', identifier: 'MIT' }
+      },
+      tags: [
+        { name: 'viewers', description: 'Browsers that watch a room' },
+        { name: 'publishers', description: 'Back ends that publish to a room' },
+        { name: 'operators', description: 'Load balancers and orchestrators' }
+      ],
+      components: {
+        securitySchemes: {
+          publishKey: { type: 'http', scheme: 'bearer', description: 'One of PUBLISH_API_KEYS' }
+        }
+      }
+    }
+  })
+  await app.register(fastifySwaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+  })
+}, { name: 'docs' })

@@ -1,0 +1,78 @@
+import bearerAuth from '@fastify/bearer-auth'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { apiError, errorResponses } from './errors.js'
+import { SessionParams } from './session-params.js'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The JSON body as it was sent. */
+    jsonText: string
+  }
+}
+
+const Accepted = { description: 'Handed to the broker.', type: 'null' }
+
+const LOOPBACK = /^(|localhost|::1|127(\.\d{1,3}){3})$/
+
+/**
+ * Publishing over HTTP. These routes exist for holders of a key from PUBLISH_API_KEYS; without keys they exist only on
+ * the embedded broker while it listens on the loopback interface, and are open there.
+ */
+const publish: FastifyPluginAsyncTypebox = async (app) => {
+  const keys = app.config.PUBLISH_API_KEYS.map((key) => key.trim()).filter((key) => key !== '')
+  const needsKey = keys.length > 0 || app.redis !== undefined || !LOOPBACK.test(app.config.HOST)
+  if (needsKey && keys.length === 0) return
+  if (needsKey) {
+    await app.register(bearerAuth, { addHook: false, keys: new Set(keys), verifyErrorLogLevel: 'debug' })
+    app.addHook('onRequest', (request, reply, done) => { app.verifyBearerAuth?.(request, reply, done) })
+  }
+
+  // Viewers get a message as it was sent: parsing it and writing it anew would change numbers, spacing and order.
+  const parseJson = app.getDefaultJsonParser('ignore', 'ignore')
+  app.decorateRequest('jsonText', '')
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    request.jsonText = String(body).trim()
+    parseJson(request, request.jsonText, done)
+  })
+
+  const security = needsKey ? { security: [{ publishKey: [] }] } : {}
+  const refusals = needsKey ? (['BAD_REQUEST', 'UNAUTHORIZED'] as const) : (['BAD_REQUEST'] as const)
+  const bodyLimit = app.config.MAX_MESSAGE_BYTES
+
+  app.post('/api/v1/chats/:sessionId/messages', {
+    bodyLimit,
+    schema: {
+      summary: 'Publish a message',
+      description: 'Published to the room as the JSON text that was sent. Same as `PUBLISH <sessionId> <message>` in Redis.',
+      tags: ['publishers'],
+      ...security,
+      params: SessionParams,
+      body: Type.Object({}, { additionalProperties: true, description: 'Any JSON object.', examples: [{ id: 'u1', nickname: 'mina', profileImgUrl: '', message: 'hi', createdAt: '2026-11-23T09:00:00+09:00' }] }),
+      response: { 202: Accepted, ...errorResponses(...refusals, 'GONE', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE', 'SERVICE_UNAVAILABLE') }
+    }
+  }, async (request, reply) => {
+    const outcome = await app.broker.publish(request.params.sessionId.toLowerCase(), request.jsonText)
+    if (outcome === 'room-ended') throw apiError('GONE')
+    return reply.code(202).send()
+  })
+
+  app.post('/api/v1/chats/:sessionId/end', {
+    bodyLimit,
+    schema: {
+      summary: 'End a room',
+      description: 'Every viewer gets the event `end` with the JSON text that was sent, and is disconnected. Same as `PUBLISH <sessionId>_END <json>` in Redis. Ending an ended room changes nothing.',
+      tags: ['publishers'],
+      ...security,
+      params: SessionParams,
+      body: Type.Unknown({ description: 'Any JSON; without a body: `{}`.', examples: [{ reason: 'broadcast over' }] }),
+      response: { 202: Accepted, ...errorResponses(...refusals, 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE', 'SERVICE_UNAVAILABLE') }
+    }
+  }, async (request, reply) => {
+    await app.broker.end(request.params.sessionId.toLowerCase(), request.jsonText || '{}')
+    return reply.code(202).send()
+  })
+}
+
+export default publish

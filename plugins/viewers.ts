@@ -1,0 +1,125 @@
+import type { Socket } from 'node:net'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
+import fp from 'fastify-plugin'
+import { Type } from 'typebox'
+import type { DisconnectReason } from '../src/rooms/disconnect-reason.js'
+import { goodbyeFrame } from '../src/rooms/frame.js'
+import { Viewer } from '../src/rooms/viewer.js'
+import { apiError, errorResponses } from './errors.js'
+import { SessionParams } from './session-params.js'
+
+const STREAM_HEADERS = {
+  'Content-Type': 'text/event-stream;charset=UTF-8',
+  'Cache-Control': 'no-cache, no-transform',
+  'X-Accel-Buffering': 'no',
+  Connection: 'close'
+}
+
+const StreamQuery = Type.Object({
+  lastEventId: Type.Optional(Type.String({ description: 'Id of the last event seen, for clients that cannot send the `Last-Event-ID` header. The header wins.' })),
+  recent: Type.Integer({ minimum: 0, default: 0, description: 'A new viewer gets the last so many messages first, as far as they are kept (HISTORY_MESSAGES). Ignored with an event id.' })
+})
+
+const StreamRequestHeaders = Type.Object({
+  'last-event-id': Type.Optional(Type.String({ description: 'Id of the last event seen; the browser sends it when it reconnects. The stream goes on after that event.' }))
+})
+
+const STREAM_EXAMPLE = `retry:2431
+id:1790000000000123456-0
+
+id:1790000000000123456-2
+data:["{\\"id\\":\\"u1\\",\\"nickname\\":\\"mina\\",\\"message\\":\\"hi\\"}","{\\"id\\":\\"u2\\",\\"nickname\\":\\"jun\\",\\"message\\":\\"hello\\"}"]
+
+:
+
+id:1790000000007654321-2
+event:gap
+data:{"reason":"broker-reconnect","from":"1790000000000123456-2","to":"1790000000007654321-2","missed":null}
+
+event:end
+data:{"reason":"broadcast over"}
+
+`
+
+const schema = {
+  summary: 'Watch a chat room',
+  description: `A Server-Sent Events stream of the room's messages, to be read with \`EventSource\`.
+
+- **unnamed event**: a batch. Its data is a JSON array of strings, each one message exactly as published, in publishing order. Its id is \`<term>-<n>\`.
+- **\`gap\`**: messages were, or may have been, lost here: \`{"reason","from","to","missed"}\`. \`from\` and \`to\` are event ids (\`from\` may be null), \`missed\` is their number or null when unknown. Reasons: \`broker-reconnect\`, \`slow-viewer\`, \`history-exceeded\`, \`unknown-id\`. Silence means that nothing was lost.
+- **\`end\`**: the room is over; the data is what was published with its end. The stream closes, and reconnecting is answered with 204, which makes EventSource stop.
+- **comments** (lines that begin with a colon) keep a silent stream alive, or name the reason why the instance closes it: \`draining\`, \`max-viewers\`, \`max-rooms\`. Reconnect after the \`retry\` time, as EventSource does by itself.`,
+  tags: ['viewers'],
+  params: SessionParams,
+  querystring: StreamQuery,
+  headers: StreamRequestHeaders,
+  response: {
+    200: {
+      description: 'The stream; it ends only with the room or the instance.',
+      content: { 'text/event-stream': { schema: Type.String({ examples: [STREAM_EXAMPLE] }) } }
+    },
+    204: { description: 'The room has ended.', type: 'null' },
+    ...errorResponses('BAD_REQUEST')
+  }
+}
+
+/**
+ * Writes the head of a stream and hands over its socket. The body has no length and is not chunked: it ends with the
+ * connection (RFC 9112, 6.3), so frames go to the socket as they are, the same bytes for everyone.
+ */
+function openStream (reply: FastifyReply, socket: Socket) {
+  reply.hijack()
+  const response = reply.raw
+  for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) response.setHeader(name, value)
+  response.removeHeader('Transfer-Encoding')
+  response.writeHead(200, STREAM_HEADERS)
+  response.flushHeaders()
+  return socket
+}
+
+const viewers: FastifyPluginAsyncTypebox = async (app) => {
+  const { rooms, config, log } = app
+
+  /** EventSource takes any other status than 200 as final: so who cannot be served now is told to come back. */
+  function refuse (reply: FastifyReply, socket: Socket, reason: DisconnectReason) {
+    log.debug({ reason }, 'viewer refused')
+    openStream(reply, socket).write(goodbyeFrame(reason, config.RETRY_MS * (0.5 + Math.random())))
+    socket.destroySoon()
+  }
+
+  // A HEAD request must not open a stream.
+  app.get('/api/v1/chats/sse-connect/:sessionId', { schema, exposeHeadRoute: false }, async (request, reply) => {
+    const { socket } = reply.raw
+    // A request pipelined behind another has no socket to write to until that one is answered.
+    if (socket === null) throw apiError('BAD_REQUEST')
+
+    const roomId = request.params.sessionId.toLowerCase()
+    const room = rooms.enter(roomId)
+    if (room === 'room-ended') return reply.code(204).send()
+    if (typeof room === 'string') return refuse(reply, socket, room)
+
+    await room.opened
+    // Meanwhile the viewer may have left, the room ended, or a drain begun. From here on there is no await.
+    if (socket.destroyed || room.hasEnded || rooms.draining) {
+      rooms.leave(room)
+      if (room.hasEnded) return reply.code(204).send()
+      return refuse(reply, socket, 'draining')
+    }
+
+    const viewer = new Viewer(socket)
+    socket.once('close', () => {
+      room.leave(viewer)
+      rooms.leave(room)
+      log.debug({ roomId, reason: viewer.disconnectReason }, 'viewer disconnected')
+    })
+    socket.cork()
+    openStream(reply, socket)
+    // An empty header or parameter is no id.
+    const lastEventId = request.headers['last-event-id'] || request.query.lastEventId || undefined
+    room.join(viewer, { lastEventId, recent: request.query.recent })
+    socket.uncork()
+  })
+}
+
+export default fp(viewers, { name: 'viewers', dependencies: ['env', 'cors', 'errors', 'rooms'], decorators: { fastify: ['config', 'rooms'] } })

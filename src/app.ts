@@ -1,0 +1,49 @@
+import { LogController, type FastifyPluginAsync, type FastifyServerOptions } from 'fastify'
+import fp from 'fastify-plugin'
+import broker from '../plugins/broker.js'
+import cors from '../plugins/cors.js'
+import docs from '../plugins/docs.js'
+import env, { type EnvOptions } from '../plugins/env.js'
+import errors, { clientErrorHandler, frameworkErrors } from '../plugins/errors.js'
+import health from '../plugins/health.js'
+import page from '../plugins/page.js'
+import publish from '../plugins/publish.js'
+import redis from '../plugins/redis.js'
+import rooms from '../plugins/rooms.js'
+import viewers from '../plugins/viewers.js'
+
+/** A request must be complete within this time; a stream is complete when its head is. */
+const REQUEST_TIMEOUT_MS = 10_000
+
+/** What must be known before the first plugin. */
+export const serverOptions = {
+  clientErrorHandler,
+  frameworkErrors,
+  // A query string may carry a secret: requests are logged by those who know what to leave out.
+  logController: new LogController({ disableRequestLogging: true }),
+  requestTimeout: REQUEST_TIMEOUT_MS,
+  // While draining, the plugins decide: a viewer that got a 503 would never come back.
+  return503OnClosing: false
+} satisfies FastifyServerOptions
+
+/**
+ * The server, in the order in which a message travels: the tenant's PUBLISH reaches the broker, the broker calls the
+ * room, the room writes one frame to its viewers. What comes before is needed by all of them.
+ */
+const app: FastifyPluginAsync<EnvOptions> = async (app, options) => {
+  await app.register(env, options)
+  await app.register(errors)
+  await app.register(cors)
+  await app.register(docs)
+
+  await app.register(redis)
+  await app.register(broker)
+  await app.register(rooms)
+  await app.register(viewers)
+
+  await app.register(publish)
+  await app.register(health)
+  await app.register(page)
+}
+
+export default fp(app, { name: 'app', fastify: '5.x' })
