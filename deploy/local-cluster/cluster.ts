@@ -1,0 +1,151 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { freePort, ManagedProcess } from './managed-process.js'
+import { NameServer } from './name-server.js'
+import { RedisServer } from './redis-server.js'
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const CHECK_INTERVAL_MS = 50
+
+export interface ClusterOptions {
+  readonly instances: number
+  /** Port of the load balancer; by default a free one. */
+  readonly port?: number
+  /** Settings of every instance. */
+  readonly env?: Record<string, string>
+  /** Environment of HAProxy: the variables of haproxy.cfg. */
+  readonly haproxyEnv?: Record<string, string>
+  onOutput? (source: string, text: string): void
+}
+
+/** One server process, at a loopback address of its own, as a container has one. */
+export interface Instance {
+  readonly address: string
+  readonly url: string
+  readonly process: ManagedProcess
+}
+
+/**
+ * redis-server, instances and haproxy with the real haproxy.cfg, all on this machine. Instances share a port and differ
+ * in their address, so that HAProxy finds them by name just as it does in compose. Linux has all of 127.0.0.0/8.
+ */
+export class LocalCluster {
+  readonly instances: Instance[] = []
+  #started = 0
+  #haproxy: ManagedProcess | undefined
+  readonly #folder = mkdtempSync(join(tmpdir(), 'chat-cluster-'))
+
+  private constructor (
+    private readonly options: ClusterOptions,
+    readonly redis: RedisServer,
+    private readonly names: NameServer,
+    private readonly instancePort: number,
+    readonly port: number,
+    readonly adminPort: number
+  ) {}
+
+  static async start (options: ClusterOptions): Promise<LocalCluster> {
+    const cluster = new LocalCluster(options, await RedisServer.start(), await NameServer.start(), await freePort(), options.port ?? await freePort(), await freePort())
+    try {
+      await Promise.all(Array.from({ length: options.instances }, () => cluster.#startInstance()))
+      await cluster.#startHaproxy()
+      await cluster.settled()
+      return cluster
+    } catch (error) {
+      await cluster.stop()
+      throw error
+    }
+  }
+
+  /** Where viewers come in. */
+  get url () { return `http://127.0.0.1:${this.port}` }
+
+  /** Statistics and metrics of the load balancer. */
+  get adminUrl () { return `http://127.0.0.1:${this.adminPort}` }
+
+  /** Starts one more instance and waits until the load balancer uses it. */
+  async addInstance (): Promise<Instance> {
+    const instance = await this.#startInstance()
+    await this.settled()
+    return instance
+  }
+
+  /**
+   * Ends an instance, by default with SIGTERM, which drains it first. Its name goes when its process is gone.
+   *
+   * @returns its exit code
+   */
+  async removeInstance (instance: Instance, signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    this.instances.splice(this.instances.indexOf(instance), 1)
+    const code = await instance.process.stop(signal)
+    this.#announce()
+    return code
+  }
+
+  /** Waits until the load balancer has as many servers up as there are instances. */
+  async settled () {
+    for (let waitedMs = 0; waitedMs < 20_000; waitedMs += CHECK_INTERVAL_MS) {
+      const csv = await fetch(`${this.adminUrl}/;csv`).then((response) => response.text(), () => '')
+      const up = csv.split('\n').filter((line) => /^instances,chat\d+,/.test(line) && line.split(',')[17]?.startsWith('UP'))
+      if (up.length === this.instances.length) return
+      await new Promise((resolve) => setTimeout(resolve, CHECK_INTERVAL_MS))
+    }
+    throw new Error(`the load balancer does not see ${this.instances.length} instances:\n${this.#haproxy?.output}`)
+  }
+
+  async stop () {
+    await this.#haproxy?.stop('SIGKILL')
+    await Promise.all(this.instances.map(({ process }) => process.stop('SIGKILL')))
+    await this.redis.stop()
+    this.names.stop()
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+
+  #announce () {
+    this.names.addresses = this.instances.map(({ address }) => address)
+  }
+
+  async #startInstance (): Promise<Instance> {
+    const number = ++this.#started
+    const address = `127.0.1.${number}`
+    const url = `http://${address}:${this.instancePort}`
+    const process = await ManagedProcess.start({
+      command: 'node',
+      args: [join(ROOT, 'dist/src/server.js')],
+      cwd: this.#folder,
+      env: { ...this.redis.env, HOST: address, PORT: String(this.instancePort), ...this.options.env },
+      isReady: async () => (await fetch(`${url}/health/ready`)).ok,
+      onOutput: (text) => this.options.onOutput?.(`chat ${number}`, text)
+    })
+    const instance = { address, url, process }
+    this.instances.push(instance)
+    this.#announce()
+    return instance
+  }
+
+  async #startHaproxy () {
+    this.#haproxy = await ManagedProcess.start({
+      command: 'haproxy',
+      args: ['-db', '-f', join(ROOT, 'haproxy.cfg')],
+      env: {
+        BIND_HTTP: `127.0.0.1:${this.port}`,
+        BIND_ADMIN: `127.0.0.1:${this.adminPort}`,
+        HAP_SOCK: join(this.#folder, 'haproxy.sock'),
+        // Two file descriptors a connection, and a process may have 20,000 on many machines.
+        HAP_MAXCONN: '9000',
+        FE_MAXCONN: '8900',
+        FE_VIEWERS_MAX: '8800',
+        DNS_ADDR: `127.0.0.1:${this.names.port}`,
+        CHAT_ADDR: `chat.internal:${this.instancePort}`,
+        // All viewers come from one address here.
+        IP_MAX_VIEWERS: '8800',
+        IP_REQ_PER_10S: '100000',
+        ...this.options.haproxyEnv
+      },
+      isReady: async () => (await fetch(`${this.adminUrl}/metrics`)).ok,
+      onOutput: (text) => this.options.onOutput?.('haproxy', text)
+    })
+  }
+}

@@ -1,0 +1,47 @@
+import { parseArgs } from 'node:util'
+import { LocalCluster } from './cluster.js'
+
+const USAGE = 'npm run cluster -- [--instances 3] [--port 8080]'
+
+const { values } = parseArgs({
+  options: {
+    instances: { type: 'string', default: '3' },
+    port: { type: 'string', default: '8080' }
+  }
+})
+const instances = Number(values.instances)
+const port = Number(values.port)
+if (!Number.isInteger(instances) || instances < 1 || instances > 16 || !Number.isInteger(port) || port < 1 || port > 65_535) {
+  console.error(`usage: ${USAGE}; 1 to 16 instances`)
+  process.exit(2)
+}
+
+const PUBLISH_KEY = 'local-cluster'
+
+const cluster = await LocalCluster.start({
+  instances,
+  port,
+  env: { PUBLISH_API_KEYS: PUBLISH_KEY },
+  onOutput: (source, text) => process.stdout.write(text.replace(/^(?=.)/gm, `${source} | `))
+})
+
+let stopping = false
+async function stop () {
+  if (stopping) return
+  stopping = true
+  await cluster.stop()
+  process.exit(0)
+}
+process.on('SIGINT', stop).on('SIGTERM', stop)
+
+const room = crypto.randomUUID()
+console.log(`
+  page         ${cluster.url}/?room=${room}
+               (publish key: ${PUBLISH_KEY})
+  publish      redis-cli -p ${cluster.redis.port} PUBLISH ${room} '{"nickname":"mina","message":"hi"}'
+  API          ${cluster.url}/docs
+  balancer     ${cluster.adminUrl}/
+  instances    ${cluster.instances.map(({ url }) => url).join('  ')}
+
+  Ctrl-C stops all of it.
+`)

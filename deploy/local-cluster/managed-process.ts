@@ -1,0 +1,90 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { createServer } from 'node:net'
+
+/** Debian puts servers where an ordinary user's PATH does not look. */
+const PATH = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin`
+
+export interface ProcessOptions {
+  readonly command: string
+  readonly args: readonly string[]
+  readonly env?: Record<string, string>
+  readonly cwd?: string
+  /** Asked every 20 ms: whether the process serves. */
+  isReady (): Promise<boolean>
+  /** Takes what the process writes to its standard output and error. */
+  onOutput? (text: string): void
+}
+
+const START_TIMEOUT_MS = 20_000
+const OUTPUT_KEPT = 20_000
+
+/** A child process that is known to serve when `start` returns, and to be gone when `stop` does. */
+export class ManagedProcess {
+  readonly exited: Promise<number | null>
+  /** The last of what it wrote. */
+  output = ''
+  readonly #child: ChildProcess
+
+  private constructor (readonly options: ProcessOptions) {
+    this.#child = spawn(options.command, options.args, {
+      cwd: options.cwd,
+      env: { ...process.env, PATH, ...options.env },
+      stdio: ['ignore', 'pipe', 'pipe']
+    })
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        this.output = (this.output + text).slice(-OUTPUT_KEPT)
+        options.onOutput?.(text)
+      })
+    }
+    this.exited = new Promise((resolve) => {
+      this.#child.once('exit', resolve)
+      this.#child.once('error', (error) => {
+        this.output += error.message
+        resolve(null)
+      })
+    })
+  }
+
+  /** @throws Error with the process's own output when it ends, or does not serve in time */
+  static async start (options: ProcessOptions): Promise<ManagedProcess> {
+    const started = new ManagedProcess(options)
+    const deadline = Date.now() + START_TIMEOUT_MS
+    while (started.#isRunning && Date.now() < deadline) {
+      if (await options.isReady().catch(() => false)) return started
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    await started.stop('SIGKILL')
+    throw new Error(`${options.command} ${options.args.join(' ')} did not start:\n${started.output}`)
+  }
+
+  get pid (): number {
+    if (this.#child.pid === undefined) throw new Error(`${this.options.command} has no process id`)
+    return this.#child.pid
+  }
+
+  get #isRunning () {
+    return this.#child.exitCode === null && this.#child.signalCode === null && this.#child.pid !== undefined
+  }
+
+  signal (signal: NodeJS.Signals) {
+    this.#child.kill(signal)
+  }
+
+  /** @returns the exit code; null when a signal ended it */
+  async stop (signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    if (this.#isRunning) this.#child.kill(signal)
+    return await this.exited
+  }
+}
+
+/** A TCP port that nobody listened on a moment ago. */
+export async function freePort (host = '127.0.0.1'): Promise<number> {
+  return await new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject)
+    server.listen(0, host, () => {
+      const address = server.address()
+      server.close(() => typeof address === 'object' && address ? resolve(address.port) : reject(new Error('no port')))
+    })
+  })
+}
