@@ -61,13 +61,17 @@ function logState (redis: Redis, name: string, log: Log) {
 }
 
 function watchForSilence (redis: Redis, timeoutMs: number) {
+  let givenUp = false
   const timer = setInterval(() => {
-    if (redis.status !== 'ready') return
+    if (redis.status !== 'ready' || givenUp) return
     redis.ping().catch((error: Error) => {
       // An error reply is an answer too.
-      if (error.name !== 'ReplyError' && redis.status === 'ready') redis.disconnect(true)
+      if (error.name === 'ReplyError' || redis.status !== 'ready' || givenUp) return
+      givenUp = true
+      redis.disconnect(true)
     })
   }, timeoutMs)
   timer.unref()
+  redis.on('close', () => { givenUp = false })
   redis.once('end', () => clearInterval(timer))
 }

@@ -1,0 +1,109 @@
+import t, { type Test } from 'tap'
+import { build } from '../fixtures/build.js'
+import { startRedis } from '../fixtures/redis.js'
+
+const redis = await startRedis(t)
+
+function post (url: string, body: string | null, headers: Record<string, string> = {}) {
+  return fetch(url, { method: 'POST', body, headers: { ...(body === null ? {} : { 'Content-Type': 'application/json' }), ...headers } })
+}
+
+async function buildWithKeys (t: Test, keys: string) {
+  const server = await build(t, { ...redis.env, PUBLISH_API_KEYS: keys })
+  const room = crypto.randomUUID()
+  const stream = await server.watch(room)
+  return { ...server, room, stream, messages: `${server.url}/api/v1/chats/${room}/messages`, end: `${server.url}/api/v1/chats/${room}/end` }
+}
+
+t.test('a message reaches viewers as the text that was sent, not as something equal', async (t) => {
+  const { url, watch } = await build(t)
+  const room = crypto.randomUUID()
+  const stream = await watch(room)
+  const texts = ['{"id":12345678901234567890,"b":1.0,"a":"\\uAC00"}', '{ "spaced" : [ ] }', '{}', '{"__proto__":{"x":1},"constructor":{"prototype":1}}', '{"a":1,"a":2}']
+  for (const text of texts) {
+    const response = await post(`${url}/api/v1/chats/${room.toUpperCase()}/messages`, `\n ${text} \r\n`)
+    t.same([response.status, await response.text()], [202, ''])
+  }
+  t.same(await stream.untilMessages(texts.length), texts)
+})
+
+t.test('a body that is not a JSON object is refused with a clear error', async (t) => {
+  const { url, app, watch } = await build(t, { MAX_MESSAGE_BYTES: '1000' })
+  const room = crypto.randomUUID()
+  const stream = await watch(room)
+  const messages = `${url}/api/v1/chats/${room}/messages`
+  for (const body of ['', '{', '[]', '"text"', '1', 'null', '{"a":}', '{"a":1}x', '\0']) {
+    t.equal((await post(messages, body)).status, 400, JSON.stringify(body))
+  }
+  t.equal((await post(messages, null)).status, 400)
+  t.same(await (await post(messages, '{')).json(), { code: 'BAD_REQUEST', message: '잘못된 요청입니다.' })
+  const large = await post(messages, JSON.stringify({ text: 'x'.repeat(1000) }))
+  t.same([large.status, (await large.json()).code], [413, 'PAYLOAD_TOO_LARGE'])
+  for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'application/xml']) {
+    const response = await post(messages, '{}', { 'Content-Type': type })
+    t.same([response.status, (await response.json()).code], [415, 'UNSUPPORTED_MEDIA_TYPE'], type)
+  }
+  t.equal((await post(`${url}/api/v1/chats/x/messages`, '{}')).status, 400)
+  await app.broker.publish(room, 'only this')
+  t.same(await stream.untilMessages(1), ['only this'])
+})
+
+t.test('a room is ended with any JSON, or without a body', async (t) => {
+  const { url, watch } = await build(t)
+  for (const [body, payload] of [['{"reason":"over"}', '{"reason":"over"}'], ['[1]', '[1]'], [null, '{}']] as const) {
+    const room = crypto.randomUUID()
+    const stream = await watch(room)
+    t.equal((await post(`${url}/api/v1/chats/${room}/end`, body)).status, 202)
+    await stream.untilClosed()
+    t.equal(stream.named('end')[0]?.data, payload)
+    t.equal((await post(`${url}/api/v1/chats/${room}/end`, '{"again":true}')).status, 202, 'ending it again changes nothing')
+    const late = await post(`${url}/api/v1/chats/${room}/messages`, '{}')
+    t.same([late.status, (await late.json()).code], [410, 'GONE'])
+  }
+})
+
+t.test('with Redis and without keys the routes do not exist', async (t) => {
+  const { url } = await build(t, redis.env)
+  for (const route of ['messages', 'end']) {
+    const response = await post(`${url}/api/v1/chats/${crypto.randomUUID()}/${route}`, '{}')
+    t.same([response.status, (await response.json()).code], [404, 'NOT_FOUND'])
+  }
+})
+
+t.test('the embedded broker is open only on the loopback interface', async (t) => {
+  const { url } = await build(t, { HOST: '0.0.0.0' })
+  t.equal((await post(`${url}/api/v1/chats/${crypto.randomUUID()}/messages`, '{}')).status, 404)
+  const { url: keyed } = await build(t, { PUBLISH_API_KEYS: 'key' })
+  t.equal((await post(`${keyed}/api/v1/chats/${crypto.randomUUID()}/messages`, '{}')).status, 401)
+})
+
+t.test('with keys, each of them opens the routes, and nothing else does', async (t) => {
+  const { messages, end, stream, log } = await buildWithKeys(t, 'first-key, second-key,')
+  const refused = ['', 'Bearer', 'Bearer ', 'Bearer wrong', 'bearer first-key', 'Basic first-key', 'first-key', 'Bearer first-key,second-key', 'Bearer first-ke', 'Bearer first-key2']
+  for (const authorization of refused) {
+    for (const route of [messages, end]) {
+      const response = await post(route, '{}', { Authorization: authorization })
+      t.same([response.status, await response.json()], [401, { code: 'UNAUTHORIZED', message: '인증이 필요합니다.' }], authorization)
+    }
+  }
+  t.equal((await post(messages, '{"n":1}', { Authorization: 'Bearer first-key' })).status, 202)
+  t.equal((await post(messages, '{"n":2}', { Authorization: 'Bearer second-key' })).status, 202)
+  t.same(await stream.untilMessages(2), ['{"n":1}', '{"n":2}'])
+  t.equal((await post(end, '{}', { Authorization: 'Bearer first-key' })).status, 202)
+  await stream.untilClosed()
+  t.notMatch(JSON.stringify(log), /first-key|second-key/, 'no key is logged')
+})
+
+t.test('an unauthorized request is refused before its body is looked at', async (t) => {
+  const { messages } = await buildWithKeys(t, 'key')
+  t.equal((await post(messages, '{')).status, 401)
+  t.equal((await post(messages, 'x'.repeat(200_000))).status, 401)
+})
+
+t.test('while Redis is away, publishing is answered with 503 at once', async (t) => {
+  const redis = await startRedis(t)
+  const { url } = await build(t, { ...redis.env, PUBLISH_API_KEYS: 'key' })
+  await redis.kill()
+  const response = await post(`${url}/api/v1/chats/${crypto.randomUUID()}/messages`, '{}', { Authorization: 'Bearer key' })
+  t.same([response.status, (await response.json()).code], [503, 'SERVICE_UNAVAILABLE'])
+})
