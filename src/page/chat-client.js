@@ -2,6 +2,12 @@
 
 // Watches one room over Server-Sent Events, and does what EventSource leaves undone: it finds out why a stream was
 // refused, waits, and resumes after the last event it saw. No dependencies: copy the file or import it.
+//
+//   const client = new ChatClient('https://chat.example/api/v1/chats/sse-connect/<roomId>', {
+//     recent: 50,
+//     onMessages: (messages) => messages.forEach(show),
+//     onEnd: () => show('The chat is over')
+//   })
 
 /**
  * - `connecting`: the first stream is being opened

@@ -236,8 +236,8 @@ function setLanguage (to) {
 /** @param {Item[]} items in the order they came */
 function enqueue (items) {
   for (const item of items.slice(-FOLLOW_LIMIT)) queue.push(item)
-  // Frames stop while the tab is hidden, and a full list takes nothing while its reader is scrolled up. The older ones
-  // would have left the list before anyone saw them. Cut rarely, so that the cutting costs nothing.
+  // Frames stop while the tab is hidden, and a full list takes nothing while its reader is scrolled up. What is cut here
+  // would have left the list again before anyone read it. Cut rarely, so that the cutting costs nothing.
   if (queue.length > 2 * FOLLOW_LIMIT) queue = queue.slice(-FOLLOW_LIMIT)
   draw()
 }
@@ -645,6 +645,8 @@ for (const id of ['new-room', 'closed-new-room']) {
   byId(id, HTMLButtonElement).addEventListener('click', () => moveTo(randomUuid()))
 }
 addEventListener('popstate', joinFromUrl)
+// A page that comes back from the browser's back/forward cache may have lost its stream without being told.
+addEventListener('pageshow', (event) => { if (event.persisted) joinFromUrl() })
 
 copyLink.addEventListener('click', async () => {
   await copy(location.href)
