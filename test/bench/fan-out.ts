@@ -1,7 +1,7 @@
 // One busy room: what fanning out costs the server, and what a viewer costs while nothing happens.
 // Publishes through a real Redis; the server runs in a process of its own, the viewers in another.
 //
-//   npm run bench -- [--viewers 10000] [--rate 100] [--seconds 10] [--stalled 0]
+//   npm run bench -- [--viewers 10000] [--rate 100] [--seconds 10] [--stalled 0] [--bytes 160]
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -17,13 +17,15 @@ const { values } = parseArgs({
     viewers: { type: 'string', default: '10000' },
     rate: { type: 'string', default: '100' },
     seconds: { type: 'string', default: '10' },
-    stalled: { type: 'string', default: '0' }
+    stalled: { type: 'string', default: '0' },
+    bytes: { type: 'string', default: '160' }
   }
 })
 const viewers = Number(values.viewers)
 const rate = Number(values.rate)
 const seconds = Number(values.seconds)
 const stalled = Number(values.stalled)
+const bytes = Number(values.bytes)
 
 const SERVERS = {
   'Chat Sync Server': fileURLToPath(new URL('../../dist/src/server.js', import.meta.url)),
@@ -32,7 +34,9 @@ const SERVERS = {
 /** Linux counts a process's time in ticks of 10 ms. */
 const TICKS_PER_SECOND = 100
 const PUBLISH_TICK_MS = 10
-const TEXT = 'so this is what a chat message of common length looks like 👏'
+/** A message without its text: number, time and nickname. */
+const ENVELOPE_BYTES = 80
+const TEXT = 'so this is what they say '.repeat(Math.ceil(bytes / 25)).slice(0, Math.max(0, bytes - ENVELOPE_BYTES))
 
 function cpuSeconds (pid: number) {
   // The second field is a name in parentheses and may hold spaces.
@@ -93,7 +97,7 @@ async function measure (script: string) {
   }
 }
 
-console.log(`${viewers} viewers (and ${stalled} that stopped reading), one room, ${rate} messages/s for ${seconds} s; node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}\n`)
+console.log(`${viewers} viewers (and ${stalled} that stopped reading), one room, ${rate} messages/s of ${bytes} bytes for ${seconds} s; node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}\n`)
 const rows: Record<string, Record<string, string | number | boolean>> = {}
 for (const [name, script] of Object.entries(SERVERS)) {
   const { published, openSeconds, cpu, rssEmpty, rssIdle, rssPeak, report } = await measure(script)
