@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
 import { connectRedis } from '../src/broker/redis-connection.js'
@@ -9,6 +10,9 @@ declare module 'fastify' {
   }
 }
 
+/** Longest wait for Redis at the start. */
+const START_WAIT_MS = 5000
+
 export default fp(async (app) => {
   const { REDIS_IP: host, REDIS_PORT: port, REDIS_PASSWORD: password, REDIS_TIMEOUT_MS: timeoutMs } = app.config
   if (host === '') {
@@ -19,6 +23,9 @@ export default fp(async (app) => {
   const commands = connectRedis('commands', settings, app.log)
   const subscriber = connectRedis('subscriber', settings, app.log)
   app.decorate('redis', { commands, subscriber })
+  // Who comes right after the start finds Redis connected, and has nothing missed. If it is away, viewers are served without.
+  const signal = AbortSignal.timeout(START_WAIT_MS)
+  await Promise.all([commands, subscriber].map((connection) => once(connection, 'ready', { signal }).catch(() => {})))
   app.addHook('onClose', async () => {
     commands.disconnect()
     subscriber.disconnect()

@@ -1,5 +1,5 @@
 // The tests talk to real programs: this installs those that are missing from Debian's packages where it may,
-// or says in one line what to install. Which of them a test needs, see test/README.md.
+// or says in one line what to install.
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
