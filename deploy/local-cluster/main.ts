@@ -1,20 +1,27 @@
 import { parseArgs } from 'node:util'
 import { LocalCluster } from './cluster.js'
 
-const USAGE = 'npm run cluster -- [--instances 3] [--port 8080]'
-
-const { values } = parseArgs({
-  options: {
-    instances: { type: 'string', default: '3' },
-    port: { type: 'string', default: '8080' }
-  }
-})
-const instances = Number(values.instances)
-const port = Number(values.port)
-if (!Number.isInteger(instances) || instances < 1 || instances > 16 || !Number.isInteger(port) || port < 1 || port > 65_535) {
-  console.error(`usage: ${USAGE}; 1 to 16 instances`)
+function usage (): never {
+  console.error('usage: npm run cluster -- [--instances 3] [--port 8080]; 1 to 16 instances')
   process.exit(2)
 }
+
+function readArguments () {
+  try {
+    const { values } = parseArgs({
+      options: {
+        instances: { type: 'string', default: '3' },
+        port: { type: 'string', default: '8080' }
+      }
+    })
+    return { instances: Number(values.instances), port: Number(values.port) }
+  } catch {
+    return usage()
+  }
+}
+
+const { instances, port } = readArguments()
+if (!Number.isInteger(instances) || instances < 1 || instances > 16 || !Number.isInteger(port) || port < 1 || port > 65_535) usage()
 
 const PUBLISH_KEY = 'local-cluster'
 
