@@ -1,4 +1,5 @@
-import { LogController, type FastifyPluginAsync, type FastifyServerOptions } from 'fastify'
+import type { Server } from 'node:http'
+import { LogController, type FastifyHttpOptions, type FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import broker from '../plugins/broker.js'
 import cors from '../plugins/cors.js'
@@ -22,9 +23,11 @@ export const serverOptions = {
   // A query string may carry a secret: requests are logged by those who know what to leave out.
   logController: new LogController({ disableRequestLogging: true }),
   requestTimeout: REQUEST_TIMEOUT_MS,
+  // Node swaps the two timeouts when the one of the headers is the longer, which it is by default.
+  http: { headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: REQUEST_TIMEOUT_MS / 4 },
   // While draining, the plugins decide: a viewer that got a 503 would never come back.
   return503OnClosing: false
-} satisfies FastifyServerOptions
+} satisfies FastifyHttpOptions<Server>
 
 /**
  * The server, in the order in which a message travels: the tenant's PUBLISH reaches the broker, the broker calls the
