@@ -139,6 +139,36 @@ t.test('when an instance is killed and another is added while chat flows, every 
   }
 })
 
+t.test('while no instance is up, or the balancer is full, viewers are told to come back, and do', async (t) => {
+  const { cluster, watch, reconnecting, tenant } = await startCluster(t, { instances: 1, haproxyEnv: { FE_VIEWERS_MAX: '1' } })
+  const room = crypto.randomUUID()
+  const open = await watch(room)
+  const full = await watch(room)
+  await full.untilClosed()
+  t.same([full.status, full.comments], [200, ['balancer-full']])
+  t.equal(full.headers.get('content-type'), 'text/event-stream;charset=UTF-8')
+  t.ok(full.retryMs >= 5000 && full.retryMs < 15_000)
+  open.close()
+  full.close()
+
+  const [only] = cluster.instances
+  if (!only) throw new Error('no instance')
+  await cluster.removeInstance(only, 'SIGKILL')
+  await cluster.settled()
+  const none = await watch(room)
+  await none.untilClosed()
+  t.same([none.status, none.comments], [200, ['no-instance']])
+  none.close()
+  const viewer = reconnecting(room)
+  await eventually('it has tried', () => viewer.connects > 0)
+  await cluster.addInstance()
+  await eventually('it watches', async () => {
+    await tenant.publish(room, 'at last')
+    return viewer.messages.length > 0
+  })
+  t.equal(viewer.fatalStatus, undefined)
+})
+
 t.test('an instance that is stopped lets its viewers go to the others, and exits by itself', async (t) => {
   const { cluster, reconnecting, tenant } = await startCluster(t)
   const rooms = Array.from({ length: 12 }, () => crypto.randomUUID())
