@@ -14,7 +14,7 @@ declare module 'fastify' {
 export default fp(async (app) => {
   const endedTtlMs = app.config.ENDED_TTL_MS
   const broker: Broker = app.redis
-    ? new RedisBroker({ ...app.redis, clock: systemClock, log: app.log, endedTtlMs })
+    ? new RedisBroker({ ...app.redis, clock: systemClock, log: app.log, endedTtlMs, maxMessageBytes: app.config.MAX_MESSAGE_BYTES })
     : new MemoryBroker(endedTtlMs)
   if (!app.redis) app.log.info('no REDIS_IP: using the embedded broker, one instance, nothing is kept when it stops')
   app.decorate('broker', broker)

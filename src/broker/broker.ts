@@ -1,10 +1,12 @@
 /** What a room wants to hear from the broker. Called in the order in which Redis sent things. */
 export interface RoomListener {
   /**
-   * From now on everything is heard, and the room had not ended before. Called once after `subscribe`, and again each
-   * time the subscription is restored after an interruption, during which messages may have been lost.
+   * From now on everything is heard, and the room had not ended before. Called after `subscribe`, and again when the
+   * subscription is restored after an interruption. Messages may have been heard before it is called.
    */
   onOpen (): void
+  /** The subscription is interrupted: messages may be lost between what was heard before and what will be heard next. */
+  onInterrupted (): void
   /** @param message one chat message, exactly as published */
   onMessage (message: string): void
   /**

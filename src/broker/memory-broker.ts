@@ -1,8 +1,10 @@
 import { LRUCache } from 'lru-cache'
 import type { Broker, PublishOutcome, RoomListener } from './broker.js'
 
-/** Ends remembered at the most; past it the one heard longest ago is forgotten. */
-const MAX_TOMBSTONES = 100_000
+/** What remembered ends may cost; past it the one used longest ago is forgotten. */
+const MAX_TOMBSTONE_BYTES = 67_108_864
+/** What an end costs besides its payload. */
+const TOMBSTONE_OVERHEAD_BYTES = 200
 
 /** The embedded broker: one instance, nothing outside the process. What it knows is gone when the process stops. */
 export class MemoryBroker implements Broker {
@@ -11,7 +13,11 @@ export class MemoryBroker implements Broker {
   readonly #tombstones: LRUCache<string, string>
 
   constructor (endedTtlMs: number) {
-    this.#tombstones = new LRUCache({ max: MAX_TOMBSTONES, ttl: endedTtlMs })
+    this.#tombstones = new LRUCache({
+      ttl: endedTtlMs,
+      maxSize: MAX_TOMBSTONE_BYTES,
+      sizeCalculation: (payload) => 2 * payload.length + TOMBSTONE_OVERHEAD_BYTES
+    })
   }
 
   subscribe (roomId: string, listener: RoomListener) {

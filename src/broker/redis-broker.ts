@@ -8,7 +8,7 @@ const ROOMS_PER_SUBSCRIBE = 500
 /** Pause before a refused subscription, or a tombstone that could not be written, is tried again. */
 const RETRY_MS = 1000
 /** Ends waiting to be written while Redis is away; past it the oldest is given up, said in the log. */
-const MAX_UNRECORDED_ENDS = 10_000
+const MAX_UNRECORDED_ENDS = 1000
 
 /**
  * KEYS[1]: the room's tombstone. ARGV: payload, TTL in ms, the room's end channel.
@@ -43,6 +43,8 @@ export interface RedisBrokerOptions {
   readonly clock: Clock
   readonly log: Log
   readonly endedTtlMs: number
+  /** An end whose payload is longer ends the room with `{}`. */
+  readonly maxMessageBytes: number
 }
 
 /**
@@ -56,18 +58,21 @@ export class RedisBroker implements Broker {
   readonly #listeners = new Map<string, RoomListener>()
   /** Who is called for a message on a channel: one look-up per message. */
   readonly #channels = new Map<string, (payload: string) => void>()
-  readonly #refused = new Set<string>()
+  /** Rooms that were not told yet that they are open. */
+  readonly #unopened = new Set<string>()
   readonly #unrecordedEnds = new Map<string, string>()
   #ready = false
-  /** Counts connections, to know an answer of an earlier one. */
+  /** Counts connections of the subscriber, to know an answer of an earlier one. */
   #connection = 0
-  #cancelRetry: (() => void) | undefined
+  #refused = false
   #retrying = false
+  #cancelRetry: (() => void) | undefined
 
   constructor (options: RedisBrokerOptions) {
     this.#options = options
     const { commands, subscriber } = options
     commands.defineCommand('endRoom', { lua: END_ROOM_LUA, numberOfKeys: 1 })
+    commands.on('ready', this.#openAll)
     subscriber.on('message', this.#onMessage)
     subscriber.on('ready', this.#onReady)
     subscriber.on('close', this.#onClose)
@@ -78,17 +83,19 @@ export class RedisBroker implements Broker {
 
   subscribe (roomId: string, listener: RoomListener) {
     this.#listeners.set(roomId, listener)
+    this.#unopened.add(roomId)
     this.#channels.set(messageChannel(roomId), (message) => listener.onMessage(message))
     this.#channels.set(endChannel(roomId), (payload) => {
-      this.#recordEnd(roomId, payload)
-      listener.onEnd(payload)
+      const bounded = this.#bound(roomId, payload)
+      this.#recordEnd(roomId, bounded)
+      listener.onEnd(bounded)
     })
     if (this.#ready) this.#open([roomId])
   }
 
   unsubscribe (roomId: string) {
     if (!this.#listeners.delete(roomId)) return
-    this.#refused.delete(roomId)
+    this.#unopened.delete(roomId)
     this.#channels.delete(messageChannel(roomId))
     this.#channels.delete(endChannel(roomId))
     // Without a connection there is no subscription either, and what comes for a forgotten channel is ignored.
@@ -117,12 +124,14 @@ export class RedisBroker implements Broker {
   }
 
   close () {
-    const { subscriber } = this.#options
+    const { commands, subscriber } = this.#options
+    commands.off('ready', this.#openAll)
     subscriber.off('message', this.#onMessage)
     subscriber.off('ready', this.#onReady)
     subscriber.off('close', this.#onClose)
     this.#listeners.clear()
     this.#channels.clear()
+    this.#unopened.clear()
     this.#unrecordedEnds.clear()
     this.#cancelRetry?.()
   }
@@ -135,19 +144,30 @@ export class RedisBroker implements Broker {
     // ioredis says so a tick after its status: the constructor may have seen it already.
     if (this.#ready) return
     this.#ready = true
-    const roomIds = [...this.#listeners.keys()]
+    this.#openAll()
+  }
+
+  readonly #onClose = () => {
+    this.#connection++
+    if (!this.#ready) return
+    this.#ready = false
+    this.#refused = false
+    if (this.#listeners.size > 0) this.#options.log.warn({ rooms: this.#listeners.size }, 'rooms may miss messages until redis is back')
+    for (const [roomId, listener] of this.#listeners) {
+      this.#unopened.add(roomId)
+      listener.onInterrupted()
+    }
+  }
+
+  readonly #openAll = () => {
+    if (!this.#ready) return
+    const roomIds = [...this.#unopened]
     for (let start = 0; start < roomIds.length; start += ROOMS_PER_SUBSCRIBE) {
       this.#open(roomIds.slice(start, start + ROOMS_PER_SUBSCRIBE))
     }
   }
 
-  readonly #onClose = () => {
-    this.#ready = false
-    this.#connection++
-    this.#refused.clear()
-  }
-
-  /** Subscribes, looks for tombstones, and tells the listeners. What fails while the connection lives is tried again. */
+  /** Subscribes, looks for tombstones, and tells the listeners. What fails while both connections live is tried again. */
   async #open (roomIds: string[]) {
     const connection = this.#connection
     const listeners = roomIds.map((roomId) => this.#listeners.get(roomId))
@@ -155,25 +175,41 @@ export class RedisBroker implements Broker {
     let tombstones: Array<string | null>
     try {
       await subscriber.subscribe(...roomIds.flatMap((roomId) => [messageChannel(roomId), endChannel(roomId)]))
+      // Messages are heard already; the tombstones are looked for when the other connection is back.
+      if (commands.status !== 'ready') return
       tombstones = await Promise.all(roomIds.map((roomId) => commands.get(tombstoneKey(roomId))))
     } catch (error) {
-      // After a lost connection onReady starts over.
-      if (connection !== this.#connection) return
-      if (this.#refused.size === 0) log.error({ reason: messageOf(error) }, 'redis does not subscribe, retrying')
-      for (const roomId of roomIds) if (this.#listeners.has(roomId)) this.#refused.add(roomId)
-      this.#retryLater()
+      // After a lost connection all begins anew with its return.
+      if (connection === this.#connection && commands.status === 'ready') this.#onRefused(messageOf(error))
       return
     }
     if (connection !== this.#connection) return
     for (const [index, roomId] of roomIds.entries()) {
       const listener = listeners[index]
-      // The room may have gone, or gone and come back, while Redis answered.
-      if (listener === undefined || this.#listeners.get(roomId) !== listener) continue
-      if (this.#refused.delete(roomId) && this.#refused.size === 0) log.info({}, 'redis subscribes again')
+      // The room may have gone, gone and come back, or been opened by another attempt, while Redis answered.
+      if (listener === undefined || this.#listeners.get(roomId) !== listener || !this.#unopened.delete(roomId)) continue
       const payload = tombstones[index] ?? undefined
       if (payload === undefined) listener.onOpen()
-      else listener.onEnd(payload)
+      else listener.onEnd(this.#bound(roomId, payload))
     }
+    if (this.#refused && this.#unopened.size === 0) {
+      this.#refused = false
+      log.info({}, 'redis subscribes again')
+    }
+  }
+
+  #onRefused (reason: string) {
+    if (!this.#refused) this.#options.log.error({ reason }, 'redis does not subscribe, retrying')
+    this.#refused = true
+    this.#retryLater()
+  }
+
+  #bound (roomId: string, payload: string): string {
+    const { maxMessageBytes, log } = this.#options
+    const bytes = Buffer.byteLength(payload)
+    if (bytes <= maxMessageBytes) return payload
+    log.warn({ roomId, bytes, bound: 'MAX_MESSAGE_BYTES', maxMessageBytes }, 'payload of an end is too large, dropped')
+    return '{}'
   }
 
   /** Remembers an end heard on the channel. It was acted upon already, so a failure is not the viewers' concern. */
@@ -205,11 +241,11 @@ export class RedisBroker implements Broker {
     this.#unrecordedEnds.clear()
     await Promise.all([
       // One by one: a refusal of one room must not keep the others out.
-      ...[...this.#refused].map((roomId) => this.#open([roomId])),
+      ...(this.#refused ? [...this.#unopened].map((roomId) => this.#open([roomId])) : []),
       ...ends.map(([roomId, payload]) => this.#recordEnd(roomId, payload))
     ])
     this.#retrying = false
-    if (this.#refused.size + this.#unrecordedEnds.size > 0) this.#retryLater()
+    if (this.#refused || this.#unrecordedEnds.size > 0) this.#retryLater()
   }
 }
 

@@ -60,6 +60,8 @@ export class Room implements RoomListener {
   #resolveOpened: () => void = () => {}
   #cancelOpenTimeout: (() => void) | undefined
   #isOpened = false
+  /** Streams were open while nobody listened: what is heard next comes after a gap. */
+  #mayHaveMissed = false
   #hasEnded = false
   #oversized = 0
   #oversizedLoggedAt = -Infinity
@@ -72,8 +74,8 @@ export class Room implements RoomListener {
     this.#history = new History(createTerm(clock.epochMs()), settings.historyMessages, settings.historyBytes)
     this.#audience = new Audience(this.#history, context.slowViewers)
     this.opened = new Promise((resolve) => { this.#resolveOpened = resolve })
-    if (waitForBroker) this.#cancelOpenTimeout = clock.after(settings.subscribeTimeoutMs, () => this.#open())
-    else this.#open()
+    if (waitForBroker) this.#cancelOpenTimeout = clock.after(settings.subscribeTimeoutMs, () => this.#openUnheard())
+    else this.#openUnheard()
   }
 
   get hasEnded () { return this.#hasEnded }
@@ -116,18 +118,17 @@ export class Room implements RoomListener {
   }
 
   onOpen () {
-    if (this.#isOpened) {
-      // Streams were open while nobody listened.
-      this.#batcher.flush()
-      this.#context.log.warn({ roomId: this.id }, 'room may have missed messages')
-      this.#say(this.#history.appendGap('broker-reconnect', createTerm(this.#context.clock.epochMs())))
-    } else {
-      this.#open()
-    }
+    this.#sayWhatMayBeMissed()
+    this.#open()
+  }
+
+  onInterrupted () {
+    if (this.#isOpened) this.#mayHaveMissed = true
   }
 
   onMessage (message: string) {
     if (this.#hasEnded) return
+    this.#sayWhatMayBeMissed()
     const bytes = Buffer.byteLength(message)
     if (bytes > this.#context.settings.maxMessageBytes) this.#dropOversized(bytes)
     else this.#batcher.add(message, bytes)
@@ -136,6 +137,7 @@ export class Room implements RoomListener {
   onEnd (payload: string) {
     if (this.#hasEnded) return
     this.#hasEnded = true
+    this.#sayWhatMayBeMissed()
     this.#batcher.flush()
     this.#say(this.#history.appendEnd(payload))
     this.#audience.close()
@@ -148,6 +150,25 @@ export class Room implements RoomListener {
     this.#isOpened = true
     this.#cancelOpenTimeout?.()
     this.#resolveOpened()
+  }
+
+  /** Lets streams begin although the broker does not listen yet. */
+  #openUnheard () {
+    this.#mayHaveMissed = true
+    this.#open()
+  }
+
+  /**
+   * Invariant: a gap stands in the history before everything that was heard after an interruption, and after everything
+   * heard before it. It is said when something is heard again, not when the interruption begins: who joins in
+   * between is concerned too.
+   */
+  #sayWhatMayBeMissed () {
+    if (!this.#mayHaveMissed) return
+    this.#mayHaveMissed = false
+    this.#batcher.flush()
+    this.#context.log.debug({ roomId: this.id }, 'room may have missed messages')
+    this.#say(this.#history.appendGap('broker-reconnect', createTerm(this.#context.clock.epochMs())))
   }
 
   #say (entry: Entry) {

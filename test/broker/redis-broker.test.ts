@@ -80,10 +80,12 @@ t.test('after Redis was killed and restarted empty, each room is told once that 
   await redis.kill()
   await eventually('the loss is noticed', () => !broker.connected)
   await redis.restart()
-  await eventually('all rooms are open again', () => rooms.every(({ listener }) => listener.heard.length === 2))
+  await eventually('all rooms are open again', () => rooms.every(({ listener }) => listener.heard.length === 3))
   for (const { id } of rooms) await tenant.publish(id, 'x')
-  await eventually('all rooms hear', () => rooms.every(({ listener }) => listener.heard.length === 3))
-  t.ok(rooms.every(({ listener }) => listener.heard.join() === 'open,open,message x'))
+  await eventually('all rooms hear', () => rooms.every(({ listener }) => listener.heard.length === 4))
+  t.ok(rooms.every(({ listener }) => listener.heard.join() === 'open,interrupted,open,message x'))
+  t.equal(lines.filter(({ rooms }) => rooms === 1200).length, 1, 'one line for all rooms')
+  t.same(lines.filter(({ msg }) => msg === 'redis does not subscribe, retrying'), [], 'whichever connection is back first')
   const states = lines.filter(({ connection }) => connection === 'subscriber').map(({ msg }) => msg)
   t.same(states, ['redis connected', 'redis is not available, retrying', 'redis connected'], 'one line per change of state')
 })
@@ -97,8 +99,8 @@ t.test('a Redis that has frozen is found out', async (t) => {
   redis.signal('SIGSTOP')
   await eventually('the loss is noticed', () => !broker.connected)
   redis.signal('SIGCONT')
-  await eventually('the room is open again', () => listener.heard.length === 2)
-  t.same(listener.heard, ['open', 'open'])
+  await eventually('the room is open again', () => listener.heard.length === 3)
+  t.same(listener.heard, ['open', 'interrupted', 'open'])
 })
 
 t.test('a wrong password is said once, without telling it, and the process goes on trying', async (t) => {
@@ -137,6 +139,19 @@ t.test('a subscription that Redis refuses is tried again, and keeps no other roo
   t.same(allowedListener.heard, ['open'])
   t.equal(lines.filter(({ msg }) => msg === 'redis does not subscribe, retrying').length, 1)
   t.equal(lines.filter(({ msg }) => msg === 'redis subscribes again').length, 1)
+})
+
+t.test('an end with a payload that is too large ends the room with an empty one', async (t) => {
+  const { broker, lines } = connectBroker(t, redis, { maxMessageBytes: 10 })
+  const room = crypto.randomUUID()
+  const listener = new RecordingListener()
+  broker.subscribe(room, listener)
+  await eventually('the room is open', () => listener.heard.length > 0)
+  await tenant.publish(`${room}_END`, 'x'.repeat(11))
+  await eventually('the end is heard', () => listener.heard.length > 1)
+  t.same(listener.heard.slice(0, 2), ['open', 'end {}'])
+  t.ok(lines.some(({ bound, bytes }) => bound === 'MAX_MESSAGE_BYTES' && bytes === 11))
+  await eventually('the end is remembered', async () => await tenant.get(`chat:{${room}}:ended`) === '{}')
 })
 
 t.test('an end heard while Redis takes no commands is written when it does again', async (t) => {

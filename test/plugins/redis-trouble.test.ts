@@ -50,6 +50,26 @@ t.test('when Redis was killed and restarted empty, viewers are told of a gap, an
   t.same(upToDate.named('gap'), [], 'who has seen the gap is not told again')
 })
 
+t.test('a room that ends right after Redis is back says the gap before its end, and messages come after it', async (t) => {
+  const redis = await startRedis(t)
+  const { app, watch } = await build(t, redis.env)
+  const tenant = connectTenant(t, redis)
+  await eventually('both are connected', () => app.broker.connected && tenant.status === 'ready')
+  const rooms = Array.from({ length: 20 }, () => crypto.randomUUID())
+  const streams = await Promise.all(rooms.map((room) => watch(room)))
+  await redis.kill()
+  await eventually('the loss is noticed', () => !app.broker.connected)
+  await redis.restart()
+  await eventually('the tenant is back', () => tenant.status === 'ready')
+  // As soon as anybody is subscribed: before the room is told that it is open again.
+  await Promise.all(rooms.map((room) => eventually('the message is heard', async () => await tenant.publish(room, 'after') === 1)))
+  await Promise.all(rooms.map((room) => tenant.publish(`${room}_END`, '{}')))
+  for (const stream of streams) {
+    await stream.untilClosed()
+    t.same(stream.events.map(({ event, data }) => event || data), ['gap', '["after"]', 'end'])
+  }
+})
+
 t.test('while Redis is slow, a stream begins after SUBSCRIBE_TIMEOUT_MS, and what may have been missed is said', async (t) => {
   const redis = await startRedis(t)
   const { app, watch } = await build(t, { ...redis.env, SUBSCRIBE_TIMEOUT_MS: '200' })
