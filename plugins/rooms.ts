@@ -22,7 +22,8 @@ export default fp(async (app) => {
     heartbeatMs: config.HEARTBEAT_MS,
     slowViewerTimeoutMs: config.SLOW_VIEWER_TIMEOUT_MS,
     maxViewers: config.MAX_VIEWERS,
-    maxRooms: config.MAX_ROOMS
+    maxRooms: config.MAX_ROOMS,
+    endedTtlMs: config.ENDED_TTL_MS
   }, systemClock, app.log)
   app.decorate('rooms', rooms)
   app.addHook('preClose', () => rooms.drain(config.DRAIN_MS))

@@ -4,7 +4,7 @@ export type DisconnectReason =
   | 'viewer-left'
   /** The room has ended. */
   | 'room-ended'
-  /** The viewer took no bytes for SLOW_VIEWER_TIMEOUT_MS. */
+  /** The viewer did not take what was written to it for SLOW_VIEWER_TIMEOUT_MS. */
   | 'slow-viewer'
   /** The instance is stopping; the viewer goes on at another one. */
   | 'draining'

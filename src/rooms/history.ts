@@ -36,6 +36,8 @@ export class History {
   readonly #entries: Entry[] = []
   #bytes = 0
   #last: Position
+  /** The batch that was cut last: viewers who come back together are cut at the same place. */
+  #cut: { readonly entry: Entry, readonly skip: number, readonly lead: Buffer } | undefined
 
   /**
    * @param maxMessages messages kept at least, as long as they fit into `maxBytes`
@@ -105,7 +107,10 @@ export class History {
 
   /** Going on inside a batch: its later messages lead, under the id of the whole batch. */
   #inside (entry: Entry, skip: number): Continuation {
-    return { position: entry.to, lead: messagesFrame(entry.to, messagesOf(entry.frame).slice(skip)) }
+    if (this.#cut?.entry !== entry || this.#cut.skip !== skip) {
+      this.#cut = { entry, skip, lead: messagesFrame(entry.to, messagesOf(entry.frame).slice(skip)) }
+    }
+    return { position: entry.to, lead: this.#cut.lead }
   }
 
   #afterGap (reason: GapReason, from: EventId | null, position: Position): Continuation {

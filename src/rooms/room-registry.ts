@@ -7,8 +7,9 @@ import type { DisconnectReason } from './disconnect-reason.js'
 import { Room, type RoomContext, type RoomSettings } from './room.js'
 import type { Viewer } from './viewer.js'
 
-/** Ended rooms known without asking the broker: their viewers come back all at once. */
-const RECENTLY_ENDED = { max: 10_000, ttl: 60_000 }
+/** Ended rooms known without asking the broker, for so long at the most: their viewers come back all at once. */
+const RECENTLY_ENDED = 10_000
+const RECENTLY_ENDED_MS = 60_000
 /** Viewers are let go in steps of so many ms. */
 const DRAIN_STEP_MS = 50
 /** How long the last streams of a drain may take to write out what they hold. */
@@ -21,6 +22,7 @@ export interface RegistrySettings extends RoomSettings {
   /** 0: no limit. */
   readonly maxViewers: number
   readonly maxRooms: number
+  readonly endedTtlMs: number
 }
 
 /**
@@ -33,12 +35,13 @@ export class RoomRegistry {
   readonly #lingering: TimeoutQueue<Room>
   readonly #slowViewers: TimeoutQueue<Viewer>
   readonly #heartbeats: TimeoutQueue<Room>
-  readonly #recentlyEnded = new LRUCache<string, true>(RECENTLY_ENDED)
+  readonly #recentlyEnded: LRUCache<string, true>
   readonly #context: RoomContext
   #viewers = 0
   #draining = false
 
   constructor (private readonly broker: Broker, private readonly settings: RegistrySettings, private readonly clock: Clock, private readonly log: Log) {
+    this.#recentlyEnded = new LRUCache({ max: RECENTLY_ENDED, ttl: Math.min(RECENTLY_ENDED_MS, settings.endedTtlMs) })
     this.#lingering = new TimeoutQueue(clock, settings.roomLingerMs, (room) => this.#drop(room))
     this.#slowViewers = new TimeoutQueue(clock, settings.slowViewerTimeoutMs, (viewer) => viewer.destroy('slow-viewer'))
     this.#heartbeats = new TimeoutQueue(clock, settings.heartbeatMs, (room) => room.heartbeat())
@@ -90,10 +93,12 @@ export class RoomRegistry {
     this.#draining = true
     const leaving = shuffle([...this.#rooms.values()].flatMap((room) => room.viewers().map((viewer) => ({ room, viewer }))))
     this.log.info({ viewers: leaving.length, durationMs }, 'draining')
-    for (let steps = Math.ceil(durationMs / DRAIN_STEP_MS); leaving.length > 0; steps--) {
-      for (const { room, viewer } of leaving.splice(0, Math.ceil(leaving.length / Math.max(1, steps)))) {
-        room.dismiss(viewer, 'draining')
-      }
+    const startedAt = this.clock.now()
+    const total = leaving.length
+    while (leaving.length > 0) {
+      const elapsed = Math.min(1, (this.clock.now() - startedAt + DRAIN_STEP_MS) / Math.max(1, durationMs))
+      const mayStay = total - Math.ceil(total * elapsed)
+      for (const { room, viewer } of leaving.splice(mayStay)) room.dismiss(viewer, 'draining')
       if (leaving.length > 0) await this.#pause(DRAIN_STEP_MS)
     }
     for (let waitedMs = 0; this.#slowViewers.size > 0 && waitedMs < DRAIN_GRACE_MS; waitedMs += DRAIN_STEP_MS) await this.#pause(DRAIN_STEP_MS)
