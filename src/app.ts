@@ -11,6 +11,7 @@ import page from '../plugins/page.js'
 import publish from '../plugins/publish.js'
 import redis from '../plugins/redis.js'
 import rooms from '../plugins/rooms.js'
+import shutdown from '../plugins/shutdown.js'
 import viewers from '../plugins/viewers.js'
 
 /** A request must be complete within this time; a stream is complete when its head is. */
@@ -25,6 +26,8 @@ export const serverOptions = {
   requestTimeout: REQUEST_TIMEOUT_MS,
   // Node swaps the two timeouts when the one of the headers is the longer, which it is by default.
   http: { headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: REQUEST_TIMEOUT_MS / 4 },
+  // As long as a request's head may be (16 KiB): a long id is as wrong as a short one.
+  routerOptions: { maxParamLength: 16_384 },
   // While draining, the plugins decide: a viewer that got a 503 would never come back.
   return503OnClosing: false
 } satisfies FastifyHttpOptions<Server>
@@ -47,6 +50,7 @@ const app: FastifyPluginAsync<EnvOptions> = async (app, options) => {
   await app.register(publish)
   await app.register(health)
   await app.register(page)
+  await app.register(shutdown)
 }
 
 export default fp(app, { name: 'app', fastify: '5.x' })

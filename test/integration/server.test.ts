@@ -1,10 +1,14 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { freePort, ManagedProcess } from '../../deploy/local-cluster/managed-process.js'
 import { eventually } from '../fixtures/eventually.js'
+import { sendRaw } from '../fixtures/http.js'
 import { startRedis } from '../fixtures/redis.js'
 import { SseStream } from '../fixtures/sse-stream.js'
 
@@ -41,7 +45,7 @@ t.test('without any setting it starts on the loopback interface, says so, and pr
 })
 
 t.test('settings come from .env too, and the environment wins', async (t) => {
-  const { url } = await start(t, { MAX_VIEWERS: '1' }, 'MAX_VIEWERS=2\nHEARTBEAT_MS=50\n')
+  const { url } = await start(t, { MAX_VIEWERS: '1' }, 'MAX_VIEWERS=2\nHEARTBEAT_MS=50\nPORT=\nLOG_LEVEL=\n')
   const watch = () => SseStream.open(`${url}/api/v1/chats/sse-connect/${crypto.randomUUID()}`)
   const [first, second] = [await watch(), await watch()]
   t.teardown(() => first.close())
@@ -52,7 +56,7 @@ t.test('settings come from .env too, and the environment wins', async (t) => {
 
 t.test('a bad setting stops the start with a message that names it', async (t) => {
   await t.rejects(start(t, { HEARTBEAT_MS: 'often' }), /could not start/)
-  await t.rejects(start(t, { HEARTBEAT_MS: 'often' }), /env\/HEARTBEAT_MS must be integer/)
+  await t.rejects(start(t, { HEARTBEAT_MS: 'often' }), /HEARTBEAT_MS must be integer/)
   const { url } = await start(t, {})
   await t.rejects(start(t, { PORT: new URL(url).port }), /EADDRINUSE/)
 })
@@ -74,6 +78,40 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     t.ok(streams.every(({ closed, comments }) => closed && comments.join() === 'draining'))
   })
 }
+
+t.test('connections that are not between two requests do not keep it from exiting by itself', async (t) => {
+  const redis = await startRedis(t)
+  const { process, url } = await start(t, { ...redis.env, DRAIN_MS: '0', REDIS_TIMEOUT_MS: '1000', PUBLISH_API_KEYS: 'key' })
+  const { hostname, port } = new URL(url)
+  const path = `/api/v1/chats/${crypto.randomUUID()}/messages`
+  const head = `POST ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n`
+  for (const bytes of ['', 'GET / HT', head, `${head}{`]) {
+    const socket = connect(Number(port), hostname, () => socket.write(bytes))
+    t.teardown(() => socket.destroy())
+    await once(socket, 'connect')
+  }
+  redis.signal('SIGSTOP')
+  t.teardown(() => redis.signal('SIGCONT'))
+  const inFlight = sendRaw(url, `${head}{}`, 10_000)
+  await eventually('the publish waits for Redis', async () => (await fetch(`${url}/health/live`)).ok)
+  t.equal(await process.stop(), 0)
+  t.match(await inFlight, /^HTTP\/1.1 503 /, 'a publish in flight is answered')
+})
+
+t.test('a signal during the start ends it', async (t) => {
+  const silent = createServer((socket) => socket.resume())
+  t.teardown(() => silent.close())
+  silent.listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const { port } = silent.address() as AddressInfo
+  const connected = once(silent, 'connection')
+  const child = spawn('node', [SERVER], { env: { ...process.env, REDIS_IP: '127.0.0.1', REDIS_PORT: String(port), PORT: '0' } })
+  t.teardown(() => child.kill('SIGKILL'))
+  const exited = once(child, 'exit')
+  await connected
+  child.kill('SIGTERM')
+  t.same(await exited, [0, null])
+})
 
 t.test('it starts and stops also while Redis is away', async (t) => {
   const { process } = await start(t, { REDIS_IP: '127.0.0.1', REDIS_PORT: String(await freePort()), DRAIN_MS: '0' })
