@@ -27,18 +27,18 @@ export const ConfigSchema = Type.Object({
   FLUSH_INTERVAL_MS: Milliseconds(50, 'Pause of a busy room between two batches'),
   MAX_MESSAGE_BYTES: Count(65_536, 1, 'Largest message in UTF-8 bytes; larger ones from Redis are dropped, over HTTP refused with 413'),
   HISTORY_MESSAGES: Count(500, 1, 'Messages a room keeps for resume, recent=N and slow viewers'),
-  HISTORY_BYTES: Count(1_048_576, 1, 'Bytes of events a room keeps at the most'),
+  HISTORY_BYTES: Count(1_048_576, 1, 'Bytes of events a room keeps at the most; all rooms together MAX_ROOMS times as much'),
   ROOM_LINGER_MS: Milliseconds(30_000, 'How long a room without viewers stays subscribed'),
   ENDED_TTL_MS: Milliseconds(86_400_000, 'How long an ended room answers 204', 1000),
   MAX_ROOMS: Count(100_000, 1, 'Rooms on this instance at the most'),
 
   HEARTBEAT_MS: Milliseconds(15_000, 'A silent stream gets a comment this often'),
   RETRY_MS: Milliseconds(2000, 'Reconnection time told to viewers, spread by ±50 %'),
-  SLOW_VIEWER_TIMEOUT_MS: Milliseconds(30_000, 'A viewer that takes no bytes for so long is disconnected'),
+  SLOW_VIEWER_TIMEOUT_MS: Milliseconds(30_000, 'A viewer that does not take what was written to it for so long is disconnected'),
   SUBSCRIBE_TIMEOUT_MS: Milliseconds(3000, 'How long the head of a stream waits for the subscription before it is sent anyway'),
   MAX_VIEWERS: Count(0, 0, 'Viewers on this instance at the most; 0: no limit'),
 
-  DRAIN_MS: Milliseconds(5000, 'Time over which a stopping instance lets its viewers go', 0),
+  DRAIN_MS: Type.Integer({ minimum: 0, maximum: 3_600_000, default: 5000, description: 'Time over which a stopping instance lets its viewers go' }),
   CORS_ORIGIN: Type.String({ default: '*', description: 'Origins that may read from a browser: * or a comma-separated list' })
 })
 
