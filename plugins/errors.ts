@@ -15,7 +15,6 @@ const ERRORS = {
   REQUEST_TIMEOUT: { status: 408, ko: '요청 시간이 초과되었습니다.', en: 'The request took too long.' },
   GONE: { status: 410, ko: '종료된 채팅방입니다.', en: 'The chat room has ended.' },
   PAYLOAD_TOO_LARGE: { status: 413, ko: '요청 본문이 너무 큽니다.', en: 'The request body is too large.' },
-  URI_TOO_LONG: { status: 414, ko: '요청 주소가 너무 깁니다.', en: 'The request address is too long.' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, ko: '지원하지 않는 형식입니다.', en: 'The media type is not supported.' },
   REQUEST_HEADER_FIELDS_TOO_LARGE: { status: 431, ko: '요청 헤더가 너무 큽니다.', en: 'The request headers are too large.' },
   INTERNAL_SERVER_ERROR: { status: 500, ko: '서버 오류가 발생했습니다.', en: 'Internal server error.' },

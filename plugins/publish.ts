@@ -13,6 +13,9 @@ declare module 'fastify' {
 
 const Accepted = { description: 'Handed to the broker.', type: 'null' }
 
+/** Refuses bytes that are no UTF-8, which would become others on their way. */
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
 const LOOPBACK = /^(|localhost|::1|127(\.\d{1,3}){3})$/
 
 /**
@@ -22,18 +25,28 @@ const LOOPBACK = /^(|localhost|::1|127(\.\d{1,3}){3})$/
 const publish: FastifyPluginAsyncTypebox = async (app) => {
   const keys = app.config.PUBLISH_API_KEYS.map((key) => key.trim()).filter((key) => key !== '')
   const needsKey = keys.length > 0 || app.redis !== undefined || !LOOPBACK.test(app.config.HOST)
-  if (needsKey && keys.length === 0) return
+  if (needsKey && keys.length === 0) {
+    app.log.info('no PUBLISH_API_KEYS: publishing over HTTP is off')
+    return
+  }
   if (needsKey) {
     await app.register(bearerAuth, { addHook: false, keys: new Set(keys), verifyErrorLogLevel: 'debug' })
-    app.addHook('onRequest', (request, reply, done) => { app.verifyBearerAuth?.(request, reply, done) })
+    const { verifyBearerAuth } = app
+    if (verifyBearerAuth === undefined) throw new Error('@fastify/bearer-auth gives no verifyBearerAuth')
+    app.addHook('onRequest', verifyBearerAuth)
   }
 
   // Viewers get a message as it was sent: parsing it and writing it anew would change numbers, spacing and order.
   const parseJson = app.getDefaultJsonParser('ignore', 'ignore')
   app.decorateRequest('jsonText', '')
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    request.jsonText = String(body).trim()
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+    try {
+      request.jsonText = utf8.decode(body).trim()
+    } catch {
+      done(apiError('BAD_REQUEST'))
+      return
+    }
     parseJson(request, request.jsonText, done)
   })
 

@@ -18,7 +18,7 @@ const STREAM_HEADERS = {
 
 const StreamQuery = Type.Object({
   lastEventId: Type.Optional(Type.String({ description: 'Id of the last event seen, for clients that cannot send the `Last-Event-ID` header. The header wins.' })),
-  recent: Type.Integer({ minimum: 0, maximum: 1_000_000_000, default: 0, description: 'A new viewer gets the last so many messages first, as far as they are kept (HISTORY_MESSAGES). Ignored with an event id.' })
+  recent: Type.Integer({ minimum: 0, default: 0, description: 'A new viewer gets the last so many messages first, as far as they are kept (HISTORY_MESSAGES). Ignored with an event id.' })
 })
 
 const StreamRequestHeaders = Type.Object({

@@ -36,6 +36,8 @@ t.test('a body that is not a JSON object is refused with a clear error', async (
     t.equal((await post(messages, body)).status, 400, JSON.stringify(body))
   }
   t.equal((await post(messages, null)).status, 400)
+  const notUtf8 = await fetch(messages, { method: 'POST', body: Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), headers: { 'Content-Type': 'application/json' } })
+  t.equal(notUtf8.status, 400, 'not UTF-8')
   t.same(await (await post(messages, '{')).json(), { code: 'BAD_REQUEST', message: '잘못된 요청입니다.' })
   const large = await post(messages, JSON.stringify({ text: 'x'.repeat(1000) }))
   t.same([large.status, (await large.json()).code], [413, 'PAYLOAD_TOO_LARGE'])

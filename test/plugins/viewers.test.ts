@@ -32,7 +32,7 @@ t.test('what is not a room id is answered with 400, in Korean, or English where 
   const { url } = await build(t)
   const korean = '{"code":"BAD_REQUEST","message":"잘못된 요청입니다."}'
   const english = '{"code":"BAD_REQUEST","message":"Bad request."}'
-  const ids = ['x', '', '5f0c3a52-6c1d-4a3f-9d3e-0f6f1f0c9a1', '5f0c3a526c1d4a3f9d3e0f6f1f0c9a11', '%00', '%F0%9F%91%8F', '../../../etc/passwd', 'g0000000-0000-0000-0000-000000000000',
+  const ids = ['x', '', '5f0c3a52-6c1d-4a3f-9d3e-0f6f1f0c9a1', '5f0c3a526c1d4a3f9d3e0f6f1f0c9a11', '%00', '%F0%9F%91%8F', '../../../etc/passwd', 'g0000000-0000-0000-0000-000000000000', 'x'.repeat(10_000),
     '00000000-0000-0000-0000-000000000000%0a', ' 00000000-0000-0000-0000-000000000000']
   for (const id of ids) {
     const response = await fetch(`${url}/api/v1/chats/sse-connect/${encodeURIComponent(decodeURIComponent(id))}`)
@@ -113,7 +113,7 @@ t.test('a new viewer gets the last messages it asks for, and none by default', a
 
 t.test('a bad query is answered with 400', async (t) => {
   const { url } = await build(t)
-  for (const query of ['recent=-1', 'recent=x', 'recent=1.5', 'recent=1&recent=2', 'lastEventId=a&lastEventId=b', 'recent=1e999']) {
+  for (const query of ['recent=-1', 'recent=x', 'recent=1.5', 'recent=1&recent=2', 'lastEventId=a&lastEventId=b']) {
     const response = await fetch(`${url}/api/v1/chats/sse-connect/${crypto.randomUUID()}?${query}`)
     t.equal(response.status, 400, query)
     await response.body?.cancel()
