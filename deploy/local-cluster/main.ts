@@ -25,6 +25,10 @@ if (!Number.isInteger(instances) || instances < 1 || instances > 16 || !Number.i
 
 const PUBLISH_KEY = 'local-cluster'
 
+// Until the cluster is up, a signal just ends this process, and with it its children.
+const exit = () => process.exit(1)
+process.on('SIGINT', exit).on('SIGTERM', exit)
+
 const cluster = await LocalCluster.start({
   instances,
   port,
@@ -39,6 +43,7 @@ async function stop () {
   await cluster.stop()
   process.exit(0)
 }
+process.off('SIGINT', exit).off('SIGTERM', exit)
 process.on('SIGINT', stop).on('SIGTERM', stop)
 
 const room = crypto.randomUUID()

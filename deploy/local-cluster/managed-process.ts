@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createServer } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 
 /** Debian puts servers where an ordinary user's PATH does not look. */
 const PATH = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin`
@@ -16,7 +17,12 @@ export interface ProcessOptions {
 }
 
 const START_TIMEOUT_MS = 20_000
+const READY_TIMEOUT_MS = 1000
 const OUTPUT_KEPT = 20_000
+
+/** However this process ends, it leaves none of them behind. */
+const running = new Set<ChildProcess>()
+process.on('exit', () => { for (const child of running) child.kill('SIGKILL') })
 
 /** A child process that is known to serve when `start` returns, and to be gone when `stop` does. */
 export class ManagedProcess {
@@ -37,6 +43,8 @@ export class ManagedProcess {
         options.onOutput?.(text)
       })
     }
+    running.add(this.#child)
+    this.#child.once('close', () => running.delete(this.#child))
     this.exited = new Promise((resolve) => {
       this.#child.once('exit', resolve)
       this.#child.once('error', (error) => {
@@ -51,8 +59,9 @@ export class ManagedProcess {
     const started = new ManagedProcess(options)
     const deadline = Date.now() + START_TIMEOUT_MS
     while (started.#isRunning && Date.now() < deadline) {
-      if (await options.isReady().catch(() => false)) return started
-      await new Promise((resolve) => setTimeout(resolve, 20))
+      const isReady = await Promise.race([options.isReady().catch(() => false), pause(READY_TIMEOUT_MS, false)])
+      if (isReady) return started
+      await pause(20)
     }
     await started.stop('SIGKILL')
     throw new Error(`${options.command} ${options.args.join(' ')} did not start:\n${started.output}`)
