@@ -75,7 +75,7 @@ t.test('errors keep their shape behind the balancer, and what is for operators i
   const { cluster, roomUrl } = await startCluster(t, { instances: 1, haproxyEnv: { IP_MAX_VIEWERS: '2' } })
   const notARoom = await fetch(roomUrl('not-a-room'))
   t.same([notARoom.status, await notARoom.text()], [400, '{"code":"BAD_REQUEST","message":"잘못된 요청입니다."}'])
-  for (const path of ['/health/live', '/health/ready', '/metrics']) {
+  for (const path of ['/health/live', '/health/ready', '/metrics', '/%68ealth/ready', '/metric%73']) {
     const response = await fetch(cluster.url + path)
     t.same([response.status, (await response.json()).code], [404, 'NOT_FOUND'], path)
   }
@@ -83,8 +83,10 @@ t.test('errors keep their shape behind the balancer, and what is for operators i
   t.match(await (await fetch(`${cluster.adminUrl}/metrics`)).text(), /haproxy_server_status/)
   const open = await Promise.all([SseStream.open(roomUrl(crypto.randomUUID())), SseStream.open(roomUrl(crypto.randomUUID()))])
   t.teardown(() => open.forEach((stream) => stream.close()))
-  const capped = await fetch(roomUrl(crypto.randomUUID()))
-  t.same([capped.status, capped.headers.get('retry-after'), (await capped.json()).code], [429, '10', 'TOO_MANY_REQUESTS'])
+  for (const route of ['/api/v1/chats/sse-connect/', '/api/v1/chats/sse%2Dconnect/', '/%61pi/v1/chats/sse-connect/']) {
+    const capped = await fetch(`${cluster.url}${route}${crypto.randomUUID()}`)
+    t.same([capped.status, capped.headers.get('retry-after'), (await capped.json()).code], [429, '10', 'TOO_MANY_REQUESTS'], route)
+  }
 })
 
 t.test('requests of one address are capped', async (t) => {
