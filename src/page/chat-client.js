@@ -20,7 +20,9 @@
  */
 
 /**
- * Messages that were lost. `from` and `to` are event ids, `missed` is null when the number is not known.
+ * Messages that were, or may have been, lost. `from` and `to` are event ids, `missed` is a number of messages; each is
+ * null when it is not known. The server gives the `reason`; `unknown-id` also comes from this client, when it must join
+ * anew without having seen an event it could resume after.
  * @typedef {{ reason: string, from: string | null, to: string | null, missed: number | null }} ChatGap
  */
 
@@ -34,7 +36,7 @@
  * @property {number} [recent] how many of the room's last messages to ask for first. Default 0
  * @property {(messages: string[], lastEventId: string) => void} [onMessages] one batch, in publishing order, each
  *   message exactly as it was published: usually JSON, but parse it with care
- * @property {(gap: ChatGap) => void} [onGap] some messages were lost here
+ * @property {(gap: ChatGap) => void} [onGap] some messages were, or may have been, lost here
  * @property {(payload: string | null) => void} [onEnd] the room is over. The payload is what its publisher sent, or
  *   null when the room had ended before this client could see it
  * @property {(state: ChatState, failure?: ChatFailure) => void} [onStateChange] called on changes only, so not for the
@@ -43,10 +45,8 @@
 
 const BACKOFF_BASE_MS = 1_000
 const BACKOFF_CAP_MS = 30_000
-/** A stream that stayed open this long was a good one: the next failure is counted as the first. */
-const STABLE_AFTER_MS = 10_000
 const PROBE_TIMEOUT_MS = 10_000
-/** Longer than this is not believed; a timer past 2^31 ms would fire at once. */
+/** A server that asks for more patience than this is not believed. */
 const RETRY_AFTER_MAX_MS = 600_000
 /** Request Timeout, Too Early, Too Many Requests: the client errors that pass. */
 const PASSING_CLIENT_ERRORS = [408, 425, 429]
@@ -61,26 +61,27 @@ export class ChatClient {
   /** @type {EventSource | undefined} */ #source
   /** @type {AbortController | undefined} */ #probing
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer
-  #openedAt = Infinity
-  #failures = 0
+  /** Whether any stream was ever open. */ #hasWatched = false
+  /** Refusals in a row. */ #refusals = 0
 
   /**
    * Connects at once. Callbacks are never called from within the constructor.
    * @param {string | URL} url the room's stream, `…/api/v1/chats/sse-connect/{roomId}`; may be on another origin, and
-   *   may carry a query of its own
+   *   may carry a query of its own, such as the `lastEventId` to resume after
    * @param {ChatClientOptions} [options]
    */
   constructor (url, options = {}) {
-    this.#url = new URL(url, globalThis.location?.href)
+    this.#url = new URL(url, location.href)
+    this.#lastEventId = this.#url.searchParams.get('lastEventId') || null
     this.#options = options
-    globalThis.addEventListener?.('online', this.#online)
+    addEventListener('online', this.#online)
     this.#open()
   }
 
   /** @returns {ChatState} */
   get state () { return this.#state }
 
-  /** Id of the last event seen, from which a later client can resume (`?lastEventId=`); null before the first. */
+  /** Id of the last event seen, after which a later client can resume (`?lastEventId=`); null before the first. */
   get lastEventId () { return this.#lastEventId }
 
   /** Stops watching. Safe to call at any time, any number of times; no callback but `closed` comes afterwards. */
@@ -92,11 +93,15 @@ export class ChatClient {
     if (this.#lastEventId !== null) url.searchParams.set('lastEventId', this.#lastEventId)
     else if (this.#options.recent) url.searchParams.set('recent', String(this.#options.recent))
 
+    // The place where an earlier stream began was known to its EventSource only, which is gone.
+    let isPlaceLost = this.#hasWatched && this.#lastEventId === null
     const source = this.#source = new EventSource(url)
-    this.#openedAt = Infinity
     source.onopen = () => {
-      this.#openedAt = performance.now()
+      this.#refusals = 0
+      this.#hasWatched = true
       this.#become('open')
+      if (isPlaceLost && source === this.#source) this.#options.onGap?.({ reason: 'unknown-id', from: null, to: null, missed: null })
+      isPlaceLost = false
     }
     source.onerror = () => {
       const refused = source.readyState === EventSource.CLOSED // otherwise the browser reconnects by itself
@@ -121,13 +126,11 @@ export class ChatClient {
 
   /** @param {MessageEvent} event */
   #saw (event) {
-    this.#failures = 0
     if (event.lastEventId !== '') this.#lastEventId = event.lastEventId
   }
 
   /** EventSource gave up and does not say why: ask, then stop or try again. @param {URL} url */
   async #recover (url) {
-    if (performance.now() - this.#openedAt >= STABLE_AFTER_MS) this.#failures = 0
     const probing = this.#probing = new AbortController()
     const { status, body, retryAfterMs } = await probe(url, probing)
     if (this.#probing !== probing) return // closed or opened anew meanwhile
@@ -135,7 +138,7 @@ export class ChatClient {
 
     if (status === 204) return this.#end(null)
     if (isRefusal(status)) return this.#finish('failed', { status, ...parseError(body) })
-    const backoffMs = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** this.#failures++)
+    const backoffMs = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** this.#refusals++)
     // Full jitter, so that viewers who were refused together do not come back together.
     this.#timer = setTimeout(() => this.#open(), retryAfterMs + Math.random() * backoffMs)
   }
@@ -144,7 +147,7 @@ export class ChatClient {
     if (this.#state !== 'reconnecting') return
     // With no event seen yet, the id the server gave at connect is known to the browser's own retry only: leave it be.
     if (this.#timer === undefined && this.#lastEventId === null) return
-    this.#failures = 0
+    this.#refusals = 0
     this.#open()
   }
 
@@ -157,7 +160,7 @@ export class ChatClient {
   #finish (state, failure) {
     if (['ended', 'failed', 'closed'].includes(this.#state)) return false
     this.#stop()
-    globalThis.removeEventListener?.('online', this.#online)
+    removeEventListener('online', this.#online)
     this.#become(state, failure)
     return true
   }
@@ -212,11 +215,9 @@ function isRepeat (last, id) {
   return term === lastTerm && Number(n) <= Number(lastN)
 }
 
-/** @param {string | null} value seconds or an HTTP date (RFC 9110, 10.2.3) @returns {number} milliseconds */
+/** @param {string | null} value seconds; the rarer form, a date, counts as none @returns {number} milliseconds */
 function parseRetryAfter (value) {
-  if (value === null) return 0
-  const ms = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - Date.now()
-  return Math.max(0, Math.min(ms || 0, RETRY_AFTER_MAX_MS))
+  return Math.min(Math.max(0, Number(value) * 1_000 || 0), RETRY_AFTER_MAX_MS)
 }
 
 /** @param {string} body */

@@ -1,9 +1,11 @@
 import t from 'tap'
 import { build } from '../fixtures/build.js'
+import { sendRaw } from '../fixtures/http.js'
 
 t.test('the page and its parts are served, with their types', async (t) => {
   const { url } = await build(t)
-  for (const [path, type] of [['/', 'text/html'], ['/page.css', 'text/css'], ['/page.js', 'javascript'], ['/chat-client.js', 'javascript']] as const) {
+  const modules = ['browser', 'chat-client', 'item', 'message-list', 'page', 'panel', 'texts'].map((name) => [`/${name}.js`, 'javascript'] as const)
+  for (const [path, type] of [['/', 'text/html'], ['/page.css', 'text/css'], ...modules] as const) {
     const response = await fetch(url + path)
     t.equal(response.status, 200, path)
     t.match(response.headers.get('content-type'), type)
@@ -13,5 +15,9 @@ t.test('the page and its parts are served, with their types', async (t) => {
 
 t.test('nothing else of the disk is served', async (t) => {
   const { url } = await build(t)
-  for (const path of ['/../app.ts', '/%2e%2e/app.ts', '/..%2fapp.ts', '/.env']) t.equal((await fetch(url + path)).status, 404, path)
+  // Sent as they are written here: fetch would normalise them.
+  for (const path of ['/../app.js', '/%2e%2e/app.js', '/..%2fapp.js', '/page.js/../../app.js', '/.env', '/tsconfig.json/', '//etc/passwd']) {
+    const answer = await sendRaw(url, `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`)
+    t.match(answer, /^HTTP\/1.1 40[034] /, path)
+  }
 })
