@@ -103,7 +103,7 @@ for (const [name, script] of Object.entries(SERVERS)) {
   const { published, openSeconds, cpu, rssEmpty, rssIdle, rssPeak, report } = await measure(script)
   rows[name] = {
     'CPU (cores)': cpu.toFixed(2),
-    'CPU µs/delivery': (cpu * seconds * 1e6 / (published * (viewers + stalled))).toFixed(2),
+    'CPU µs/delivery': (cpu * seconds * 1e6 / (report.messages * (viewers + stalled))).toFixed(2),
     'latency p50 ms': report.latencyMs.p50.toFixed(0),
     'latency p99 ms': report.latencyMs.p99.toFixed(0),
     'KiB per idle viewer': ((rssIdle - rssEmpty) * 1024 / (viewers + stalled)).toFixed(1),
