@@ -2,13 +2,12 @@ import type { Redis, Result } from 'ioredis'
 import type { Clock } from '../clock.js'
 import type { Log } from '../log.js'
 import { BrokerUnavailableError, type Broker, type PublishOutcome, type RoomListener } from './broker.js'
+import { EndRecorder } from './end-recorder.js'
 
 /** Rooms subscribed to by one command when a lost connection is back. */
 const ROOMS_PER_SUBSCRIBE = 500
-/** Pause before a refused subscription, or a tombstone that could not be written, is tried again. */
+/** Pause before a subscription that failed is tried again. */
 const RETRY_MS = 1000
-/** Ends waiting to be written while Redis is away; past it the oldest is given up, said in the log. */
-const MAX_UNRECORDED_ENDS = 1000
 
 /**
  * KEYS[1]: the room's tombstone. ARGV: payload, TTL in ms, the room's end channel.
@@ -60,7 +59,7 @@ export class RedisBroker implements Broker {
   readonly #channels = new Map<string, (payload: string) => void>()
   /** Rooms that were not told yet that they are open. */
   readonly #unopened = new Set<string>()
-  readonly #unrecordedEnds = new Map<string, string>()
+  readonly #endRecorder: EndRecorder
   #ready = false
   /** Counts connections of the subscriber, to know an answer of an earlier one. */
   #connection = 0
@@ -70,7 +69,8 @@ export class RedisBroker implements Broker {
 
   constructor (options: RedisBrokerOptions) {
     this.#options = options
-    const { commands, subscriber } = options
+    const { commands, subscriber, clock, log } = options
+    this.#endRecorder = new EndRecorder((roomId, payload) => this.end(roomId, payload), clock, log)
     commands.defineCommand('endRoom', { lua: END_ROOM_LUA, numberOfKeys: 1 })
     commands.on('ready', this.#openAll)
     subscriber.on('message', this.#onMessage)
@@ -81,13 +81,15 @@ export class RedisBroker implements Broker {
 
   get connected () { return this.#ready }
 
+  get #canOpen () { return this.#ready && this.#options.commands.status === 'ready' }
+
   subscribe (roomId: string, listener: RoomListener) {
     this.#listeners.set(roomId, listener)
     this.#unopened.add(roomId)
     this.#channels.set(messageChannel(roomId), (message) => listener.onMessage(message))
     this.#channels.set(endChannel(roomId), (payload) => {
       const bounded = this.#bound(roomId, payload)
-      this.#recordEnd(roomId, bounded)
+      this.#endRecorder.record(roomId, bounded)
       listener.onEnd(bounded)
     })
     if (this.#ready) this.#open([roomId])
@@ -132,7 +134,7 @@ export class RedisBroker implements Broker {
     this.#listeners.clear()
     this.#channels.clear()
     this.#unopened.clear()
-    this.#unrecordedEnds.clear()
+    this.#endRecorder.close()
     this.#cancelRetry?.()
   }
 
@@ -180,7 +182,7 @@ export class RedisBroker implements Broker {
       tombstones = await Promise.all(roomIds.map((roomId) => commands.get(tombstoneKey(roomId))))
     } catch (error) {
       // After a lost connection all begins anew with its return.
-      if (connection === this.#connection && commands.status === 'ready') this.#onRefused(messageOf(error))
+      if (connection === this.#connection && commands.status === 'ready') this.#onFailed(error)
       return
     }
     if (connection !== this.#connection) return
@@ -198,9 +200,13 @@ export class RedisBroker implements Broker {
     }
   }
 
-  #onRefused (reason: string) {
-    if (!this.#refused) this.#options.log.error({ reason }, 'redis does not subscribe, retrying')
-    this.#refused = true
+  /** A connection that is just being lost fails too, before ioredis says so: that is no refusal. */
+  #onFailed (error: unknown) {
+    const reason = messageOf(error)
+    if (!this.#refused && error instanceof Error && (error.name === 'ReplyError' || reason === 'Command timed out')) {
+      this.#refused = true
+      this.#options.log.error({ reason }, 'redis does not subscribe, retrying')
+    }
     this.#retryLater()
   }
 
@@ -210,21 +216,6 @@ export class RedisBroker implements Broker {
     if (bytes <= maxMessageBytes) return payload
     log.warn({ roomId, bytes, bound: 'MAX_MESSAGE_BYTES', maxMessageBytes }, 'payload of an end is too large, dropped')
     return '{}'
-  }
-
-  /** Remembers an end heard on the channel. It was acted upon already, so a failure is not the viewers' concern. */
-  async #recordEnd (roomId: string, payload: string) {
-    try {
-      await this.end(roomId, payload)
-    } catch {
-      this.#unrecordedEnds.set(roomId, payload)
-      const oldest = this.#unrecordedEnds.keys().next().value
-      if (this.#unrecordedEnds.size > MAX_UNRECORDED_ENDS && oldest !== undefined) {
-        this.#unrecordedEnds.delete(oldest)
-        this.#options.log.warn({ roomId: oldest, bound: 'MAX_UNRECORDED_ENDS' }, 'end of a room could not be recorded')
-      }
-      this.#retryLater()
-    }
   }
 
   #retryLater () {
@@ -237,15 +228,10 @@ export class RedisBroker implements Broker {
 
   async #retry () {
     this.#retrying = true
-    const ends = [...this.#unrecordedEnds]
-    this.#unrecordedEnds.clear()
-    await Promise.all([
-      // One by one: a refusal of one room must not keep the others out.
-      ...(this.#refused ? [...this.#unopened].map((roomId) => this.#open([roomId])) : []),
-      ...ends.map(([roomId, payload]) => this.#recordEnd(roomId, payload))
-    ])
+    // One by one: a refusal of one room must not keep the others out.
+    if (this.#canOpen) await Promise.all([...this.#unopened].map((roomId) => this.#open([roomId])))
     this.#retrying = false
-    if (this.#refused || this.#unrecordedEnds.size > 0) this.#retryLater()
+    if (this.#canOpen && this.#unopened.size > 0) this.#retryLater()
   }
 }
 
