@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { Type } from 'typebox'
 import type { DisconnectReason } from '../src/rooms/disconnect-reason.js'
@@ -15,6 +16,9 @@ const STREAM_HEADERS = {
   'X-Accel-Buffering': 'no',
   Connection: 'close'
 }
+
+const PIPELINE_TIMEOUT_MS = 5000
+const PIPELINE_POLL_MS = 10
 
 const StreamQuery = Type.Object({
   lastEventId: Type.Optional(Type.String({ description: 'Id of the last event seen, for clients that cannot send the `Last-Event-ID` header. The header wins.' })),
@@ -78,6 +82,21 @@ function openStream (reply: FastifyReply, socket: Socket) {
   return socket
 }
 
+/**
+ * Waits until the answers to earlier requests on the connection are complete, for only then may this one be written past
+ * Node's response. The client may have all of an earlier answer before the server knows that it is complete: the end of a
+ * file is noticed after its last byte was sent.
+ *
+ * @returns false for a request that was pipelined behind one that takes too long, such as a stream
+ */
+async function isNext (request: FastifyRequest, reply: FastifyReply): Promise<boolean> {
+  for (let waitedMs = 0; reply.raw.socket === null && waitedMs < PIPELINE_TIMEOUT_MS; waitedMs += PIPELINE_POLL_MS) {
+    if (request.raw.socket.destroyed) return false
+    await pause(PIPELINE_POLL_MS)
+  }
+  return reply.raw.socket !== null
+}
+
 const viewers: FastifyPluginAsyncTypebox = async (app) => {
   const { rooms, config, log } = app
 
@@ -90,10 +109,8 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
 
   // A HEAD request must not open a stream.
   app.get('/api/v1/chats/sse-connect/:sessionId', { schema, exposeHeadRoute: false }, async (request, reply) => {
-    const { socket } = reply.raw
-    // A request pipelined behind another has no socket to write to until that one is answered.
-    if (socket === null) throw apiError('BAD_REQUEST')
-
+    if (!await isNext(request, reply)) throw apiError('BAD_REQUEST')
+    const { socket } = request.raw
     const roomId = request.params.sessionId.toLowerCase()
     const room = rooms.enter(roomId)
     if (room === 'room-ended') return reply.code(204).send()

@@ -208,12 +208,20 @@ t.test('a viewer that leaves while its stream is being opened leaves nothing beh
   await eventually('no place is taken', () => app.rooms.viewers === 0)
 })
 
-t.test('a request pipelined before a stream is answered, one behind it does not disturb it', async (t) => {
-  const { app, url, watch } = await build(t)
+t.test('a stream may follow other requests on its connection, also before they are answered', async (t) => {
+  const { app, url } = await build(t)
   const room = crypto.randomUUID()
-  const path = `/api/v1/chats/sse-connect/${room}`
-  const behind = await sendRaw(url, `GET /health/live HTTP/1.1\r\nHost: x\r\n\r\nGET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`, 300)
-  t.match(behind, /^HTTP\/1.1 200 OK/)
+  const [file, stream] = ['GET /page.js HTTP/1.1\r\nHost: x\r\n\r\n', `GET /api/v1/chats/sse-connect/${room} HTTP/1.1\r\nHost: x\r\n\r\n`]
+  const answers = sendRaw(url, `${file}${file}${stream}`, 3000)
+  await eventually('it watches', () => app.rooms.viewers === 1)
+  await app.broker.publish(room, 'x')
+  await app.broker.end(room, '{}')
+  t.match(await answers, /^HTTP\/1.1 200 OK[^]*HTTP\/1.1 200 OK[^]*HTTP\/1.1 200 OK[^]*\r\n\r\nretry:\d+\nid:\d+-0\n\nid:\d+-1\ndata:\["x"\]\n\nevent:end\ndata:{}\n\n$/)
+})
+
+t.test('requests behind a stream on its connection do not disturb it', async (t) => {
+  const { app, watch } = await build(t)
+  const room = crypto.randomUUID()
   const stream = await watch(room)
   stream.socket.write('GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n')
   await app.broker.publish(room, 'x')
