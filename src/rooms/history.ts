@@ -130,6 +130,7 @@ export class History {
       if (!enoughWithout && this.#bytes <= this.maxBytes) break
       this.#entries.shift()
       this.#bytes -= oldest.frame.length
+      if (this.#cut?.entry === oldest) this.#cut = undefined
     }
     return entry
   }

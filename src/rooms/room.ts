@@ -127,7 +127,8 @@ export class Room implements RoomListener {
   }
 
   onMessage (message: string) {
-    if (this.#hasEnded) return
+    // Nobody is promised what comes before the broker says that it hears everything.
+    if (this.#hasEnded || !this.#isOpened) return
     this.#sayWhatMayBeMissed()
     const bytes = Buffer.byteLength(message)
     if (bytes > this.#context.settings.maxMessageBytes) this.#dropOversized(bytes)

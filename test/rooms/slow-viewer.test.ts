@@ -11,7 +11,7 @@ async function flood (server: Server, room: string, witness: { messages: string[
   for (let n = from; n < from + count; n++) {
     await server.app.broker.publish(room, text(n))
     // In step with who reads, so that only the one who does not falls behind.
-    if (n % 20 === 19) await witness.until(() => numbers(witness.messages).at(-1) === n, `message ${n}`)
+    if (n % 4 === 3) await witness.until(() => numbers(witness.messages).at(-1) === n, `message ${n}`)
   }
 }
 
@@ -42,6 +42,8 @@ t.test('a viewer that fell out of the history is told how many it missed and goe
   await slow.until(() => slow.named('gap').length > 0, 'the gap')
   await server.app.broker.publish(room, text(FLOOD))
   await slow.until(() => numbers(slow.messages).at(-1) === FLOOD, 'the live message')
+
+  await witness.untilMessages(FLOOD + 1)
 
   t.equal(slow.named('gap').length, 1)
   const gap = JSON.parse(slow.named('gap')[0]?.data ?? '') as { reason: string, from: string, to: string, missed: number }
