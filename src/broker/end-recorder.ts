@@ -13,6 +13,8 @@ const MAX_UNRECORDED_ENDS = 1000
 export class EndRecorder {
   readonly #unrecorded = new Map<string, string>()
   #cancelRetry: (() => void) | undefined
+  #isFull = false
+  #isClosed = false
 
   /** @param write writes one down; writing it again must change nothing */
   constructor (private readonly write: (roomId: string, payload: string) => Promise<unknown>, private readonly clock: Clock, private readonly log: Log) {}
@@ -21,23 +23,31 @@ export class EndRecorder {
     try {
       await this.write(roomId, payload)
     } catch {
+      if (this.#isClosed) return
       this.#unrecorded.set(roomId, payload)
-      const oldest = this.#unrecorded.keys().next().value
-      if (this.#unrecorded.size > MAX_UNRECORDED_ENDS && oldest !== undefined) {
-        this.#unrecorded.delete(oldest)
-        this.log.warn({ roomId: oldest, bound: 'MAX_UNRECORDED_ENDS' }, 'end of a room could not be recorded')
-      }
+      this.#dropOldest()
       this.#cancelRetry ??= this.clock.after(RETRY_MS, () => this.#retry())
     }
   }
 
   close () {
+    this.#isClosed = true
     this.#unrecorded.clear()
     this.#cancelRetry?.()
   }
 
+  #dropOldest () {
+    const oldest = this.#unrecorded.keys().next().value
+    if (this.#unrecorded.size <= MAX_UNRECORDED_ENDS || oldest === undefined) return
+    this.#unrecorded.delete(oldest)
+    // One line for an outage.
+    if (!this.#isFull) this.log.warn({ roomId: oldest, bound: 'MAX_UNRECORDED_ENDS' }, 'ends of rooms cannot be recorded')
+    this.#isFull = true
+  }
+
   #retry () {
     this.#cancelRetry = undefined
+    this.#isFull = false
     const ends = [...this.#unrecorded]
     this.#unrecorded.clear()
     for (const [roomId, payload] of ends) this.record(roomId, payload)
