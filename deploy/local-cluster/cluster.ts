@@ -1,8 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { freePort, ManagedProcess } from './managed-process.js'
+import { freePort, ManagedProcess, temporaryFolder } from './managed-process.js'
 import { NameServer } from './name-server.js'
 import { RedisServer } from './redis-server.js'
 
@@ -35,7 +34,7 @@ export class LocalCluster {
   readonly instances: Instance[] = []
   #started = 0
   #haproxy: ManagedProcess | undefined
-  readonly #folder = mkdtempSync(join(tmpdir(), 'chat-cluster-'))
+  readonly #folder = temporaryFolder('chat-cluster-')
 
   private constructor (
     private readonly options: ClusterOptions,

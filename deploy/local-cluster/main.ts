@@ -34,6 +34,9 @@ const cluster = await LocalCluster.start({
   port,
   env: { PUBLISH_API_KEYS: PUBLISH_KEY },
   onOutput: (source, text) => process.stdout.write(text.replace(/^(?=.)/gm, `${source} | `))
+}).catch((error: Error) => {
+  console.error(error.message)
+  process.exit(1)
 })
 
 let stopping = false

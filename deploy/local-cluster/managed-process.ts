@@ -1,5 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 
 /** Debian puts servers where an ordinary user's PATH does not look. */
@@ -20,9 +23,13 @@ const START_TIMEOUT_MS = 20_000
 const READY_TIMEOUT_MS = 1000
 const OUTPUT_KEPT = 20_000
 
-/** However this process ends, it leaves none of them behind. */
+/** However this process ends, it leaves nothing of these behind. */
 const running = new Set<ChildProcess>()
-process.on('exit', () => { for (const child of running) child.kill('SIGKILL') })
+const folders = new Set<string>()
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+})
 
 /** A child process that is known to serve when `start` returns, and to be gone when `stop` does. */
 export class ManagedProcess {
@@ -85,6 +92,13 @@ export class ManagedProcess {
     if (this.#isRunning) this.#child.kill(signal)
     return await this.exited
   }
+}
+
+/** A folder that goes, at the latest, with this process. */
+export function temporaryFolder (prefix: string): string {
+  const folder = mkdtempSync(join(tmpdir(), prefix))
+  folders.add(folder)
+  return folder
 }
 
 /** A TCP port that nobody listened on a moment ago. */

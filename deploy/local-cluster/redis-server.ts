@@ -1,9 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { Redis } from 'ioredis'
-import { freePort, ManagedProcess } from './managed-process.js'
+import { freePort, ManagedProcess, temporaryFolder } from './managed-process.js'
 
 export interface RedisServerOptions {
   readonly port?: number
@@ -15,7 +13,7 @@ export interface RedisServerOptions {
 /** A redis-server on the loopback interface that keeps nothing on disk. */
 export class RedisServer {
   #process: ManagedProcess | undefined
-  readonly #folder = mkdtempSync(join(tmpdir(), 'chat-redis-'))
+  readonly #folder = temporaryFolder('chat-redis-')
 
   private constructor (readonly port: number, readonly password: string, private readonly args: readonly string[]) {}
 
