@@ -56,6 +56,7 @@ export default fp<EnvOptions>(async (app, { env }) => {
   try {
     await app.register(fastifyEnv, { schema: ConfigSchema, data, env: false })
   } catch (error) {
+    // env-schema throws nothing else.
     throw new Error(explain(error as ValidationError))
   }
   app.log.level = app.config.LOG_LEVEL

@@ -47,7 +47,9 @@ const publish: FastifyPluginAsyncTypebox = async (app) => {
       done(apiError('BAD_REQUEST'))
       return
     }
-    parseJson(request, request.jsonText, done)
+    // An end needs no body, whatever its Content-Type says.
+    if (request.jsonText === '') done(null, undefined)
+    else parseJson(request, request.jsonText, done)
   })
 
   const security = needsKey ? { security: [{ publishKey: [] }] } : {}

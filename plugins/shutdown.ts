@@ -5,8 +5,10 @@ const CLOSE_IDLE_INTERVAL_MS = 100
 const ANSWER_MARGIN_MS = 1000
 
 /**
- * Registered after the rooms, whose viewers are let go before. Ends what would keep a closing server open. Node closes idle connections only once, and stops to look for requests
- * that are never completed; neither a connection that has sent nothing nor one that becomes idle later would end by itself.
+ * Ends what would keep a closing server open. Node closes idle connections only once, and stops to look for requests that
+ * are never completed: neither a connection that has sent nothing nor one that becomes idle later would end by itself.
+ *
+ * Registered after the rooms, so that their viewers are let go before.
  */
 export default fp(async (app) => {
   let idle: NodeJS.Timeout | undefined

@@ -52,7 +52,7 @@ t.test('a body that is not a JSON object is refused with a clear error', async (
 
 t.test('a room is ended with any JSON, or without a body', async (t) => {
   const { url, watch } = await build(t)
-  for (const [body, payload] of [['{"reason":"over"}', '{"reason":"over"}'], ['[1]', '[1]'], [null, '{}']] as const) {
+  for (const [body, payload] of [['{"reason":"over"}', '{"reason":"over"}'], ['[1]', '[1]'], [null, '{}'], ['', '{}']] as const) {
     const room = crypto.randomUUID()
     const stream = await watch(room)
     t.equal((await post(`${url}/api/v1/chats/${room}/end`, body)).status, 202)
