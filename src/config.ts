@@ -22,7 +22,7 @@ export const ConfigSchema = Type.Object({
   REDIS_TIMEOUT_MS: Milliseconds(5000, 'How long Redis may take to answer before the connection counts as lost', 100),
 
   TENANT_BASE_URL: Type.String({ default: '', pattern: '^(https?://.+)?$', description: 'Base URL of the tenant API; accepted, not used yet' }),
-  PUBLISH_API_KEYS: Type.String({ separator: ',', default: '', description: 'Comma-separated keys for publishing over HTTP; empty: those routes exist only on the embedded broker' }),
+  PUBLISH_API_KEYS: Type.String({ separator: ',', default: '', description: 'Comma-separated keys for publishing over HTTP; empty: those routes exist only on the embedded broker, on a loopback HOST' }),
 
   FLUSH_INTERVAL_MS: Milliseconds(50, 'Pause of a busy room between two batches'),
   MAX_MESSAGE_BYTES: Count(65_536, 1, 'Largest message in UTF-8 bytes; larger ones from Redis are dropped, over HTTP refused with 413'),
