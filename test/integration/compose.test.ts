@@ -12,6 +12,7 @@ import { eventually } from '../fixtures/eventually.js'
 import { ReconnectingViewer } from '../fixtures/reconnecting-viewer.js'
 import { SseStream } from '../fixtures/sse-stream.js'
 
+// Runs alone (package.json): networks that come and go make a browser on this machine drop its requests.
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const IMAGES = ['node:24-bookworm-slim', 'haproxy:3.2', 'redis:7.4']
 /** A first build installs all dependencies, twice. */

@@ -16,7 +16,7 @@ async function flood (server: Server, room: string, witness: { messages: string[
 }
 
 t.test('a viewer that stopped reading is caught up from the history, in order, without a gap', async (t) => {
-  const server = await build(t, { HISTORY_MESSAGES: '10000', HISTORY_BYTES: '100000000' })
+  const server = await build(t, { FLUSH_INTERVAL_MS: '1', HISTORY_MESSAGES: '10000', HISTORY_BYTES: '100000000' })
   const room = crypto.randomUUID()
   const witness = await server.watch(room)
   const slow = await server.watch(room)
@@ -32,7 +32,7 @@ t.test('a viewer that stopped reading is caught up from the history, in order, w
 })
 
 t.test('a viewer that fell out of the history is told how many it missed and goes on with the newest', async (t) => {
-  const server = await build(t, { HISTORY_MESSAGES: '5' })
+  const server = await build(t, { FLUSH_INTERVAL_MS: '1', HISTORY_MESSAGES: '5' })
   const room = crypto.randomUUID()
   const witness = await server.watch(room)
   const slow = await server.watch(room)
@@ -60,7 +60,7 @@ t.test('a viewer that fell out of the history is told how many it missed and goe
 })
 
 t.test('a viewer that takes nothing for too long is disconnected, with the reason in the log', async (t) => {
-  const server = await build(t, { SLOW_VIEWER_TIMEOUT_MS: '300' })
+  const server = await build(t, { FLUSH_INTERVAL_MS: '1', SLOW_VIEWER_TIMEOUT_MS: '300' })
   const room = crypto.randomUUID()
   const witness = await server.watch(room)
   const slow = await server.watch(room)
@@ -74,7 +74,7 @@ t.test('a viewer that takes nothing for too long is disconnected, with the reaso
 })
 
 t.test('a viewer that is behind when the room ends gets all of it, and the end', async (t) => {
-  const server = await build(t, { HISTORY_MESSAGES: '10000', HISTORY_BYTES: '100000000' })
+  const server = await build(t, { FLUSH_INTERVAL_MS: '1', HISTORY_MESSAGES: '10000', HISTORY_BYTES: '100000000' })
   const room = crypto.randomUUID()
   const witness = await server.watch(room)
   const slow = await server.watch(room)
@@ -91,7 +91,7 @@ t.test('a viewer that is behind when the room ends gets all of it, and the end',
 })
 
 t.test('a long replay to a viewer that reads slowly is never mixed with what comes live', async (t) => {
-  const server = await build(t, { HISTORY_MESSAGES: '10000', HISTORY_BYTES: '100000000' })
+  const server = await build(t, { FLUSH_INTERVAL_MS: '1', HISTORY_MESSAGES: '10000', HISTORY_BYTES: '100000000' })
   const room = crypto.randomUUID()
   const witness = await server.watch(room)
   await flood(server, room, witness)
@@ -108,7 +108,7 @@ t.test('a long replay to a viewer that reads slowly is never mixed with what com
 })
 
 t.test('an instance that stops does not wait for a viewer that reads nothing', async (t) => {
-  const server = await build(t, { DRAIN_MS: '100' })
+  const server = await build(t, { FLUSH_INTERVAL_MS: '1', DRAIN_MS: '100' })
   const room = crypto.randomUUID()
   const witness = await server.watch(room)
   const slow = await server.watch(room)
