@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { build, type Server } from '../fixtures/build.js'
 import { eventually } from '../fixtures/eventually.js'
 
@@ -15,13 +15,19 @@ async function flood (server: Server, room: string, witness: { messages: string[
   }
 }
 
-t.test('a viewer that stopped reading is caught up from the history, in order, without a gap', async (t) => {
-  const server = await build(t, { FLUSH_INTERVAL_MS: '1', HISTORY_MESSAGES: '10000', HISTORY_BYTES: '100000000' })
+/** A room with a viewer that reads and one that has stopped, after a flood. */
+async function stall (t: Test, env: Record<string, string>) {
+  const server = await build(t, { FLUSH_INTERVAL_MS: '1', ...env })
   const room = crypto.randomUUID()
   const witness = await server.watch(room)
   const slow = await server.watch(room)
   slow.socket.pause()
   await flood(server, room, witness)
+  return { server, room, witness, slow }
+}
+
+t.test('a viewer that stopped reading is caught up from the history, in order, without a gap', async (t) => {
+  const { server, room, slow } = await stall(t, { HISTORY_MESSAGES: '10000', HISTORY_BYTES: '100000000' })
   t.ok(slow.messages.length < FLOOD, 'it is behind')
   slow.socket.resume()
   await slow.untilMessages(FLOOD)
@@ -32,12 +38,7 @@ t.test('a viewer that stopped reading is caught up from the history, in order, w
 })
 
 t.test('a viewer that fell out of the history is told how many it missed and goes on with the newest', async (t) => {
-  const server = await build(t, { FLUSH_INTERVAL_MS: '1', HISTORY_MESSAGES: '5' })
-  const room = crypto.randomUUID()
-  const witness = await server.watch(room)
-  const slow = await server.watch(room)
-  slow.socket.pause()
-  await flood(server, room, witness)
+  const { server, room, witness, slow } = await stall(t, { HISTORY_MESSAGES: '5' })
   slow.socket.resume()
   await slow.until(() => slow.named('gap').length > 0, 'the gap')
   await server.app.broker.publish(room, text(FLOOD))
@@ -60,12 +61,7 @@ t.test('a viewer that fell out of the history is told how many it missed and goe
 })
 
 t.test('a viewer that takes nothing for too long is disconnected, with the reason in the log', async (t) => {
-  const server = await build(t, { FLUSH_INTERVAL_MS: '1', SLOW_VIEWER_TIMEOUT_MS: '300' })
-  const room = crypto.randomUUID()
-  const witness = await server.watch(room)
-  const slow = await server.watch(room)
-  slow.socket.pause()
-  await flood(server, room, witness)
+  const { server, room, witness } = await stall(t, { SLOW_VIEWER_TIMEOUT_MS: '300' })
   await eventually('one viewer is gone', () => server.app.rooms.viewers === 1)
   t.ok(server.log.some(({ msg, reason }) => msg === 'viewer disconnected' && reason === 'slow-viewer'))
   await server.app.broker.publish(room, text(FLOOD))
@@ -74,12 +70,7 @@ t.test('a viewer that takes nothing for too long is disconnected, with the reaso
 })
 
 t.test('a viewer that is behind when the room ends gets all of it, and the end', async (t) => {
-  const server = await build(t, { FLUSH_INTERVAL_MS: '1', HISTORY_MESSAGES: '10000', HISTORY_BYTES: '100000000' })
-  const room = crypto.randomUUID()
-  const witness = await server.watch(room)
-  const slow = await server.watch(room)
-  slow.socket.pause()
-  await flood(server, room, witness)
+  const { server, room, witness, slow } = await stall(t, { HISTORY_MESSAGES: '10000', HISTORY_BYTES: '100000000' })
   await server.app.broker.end(room, '{}')
   await witness.untilClosed()
   t.equal(server.app.rooms.viewers, 1)
@@ -108,12 +99,7 @@ t.test('a long replay to a viewer that reads slowly is never mixed with what com
 })
 
 t.test('an instance that stops does not wait for a viewer that reads nothing', async (t) => {
-  const server = await build(t, { FLUSH_INTERVAL_MS: '1', DRAIN_MS: '100' })
-  const room = crypto.randomUUID()
-  const witness = await server.watch(room)
-  const slow = await server.watch(room)
-  slow.socket.pause()
-  await flood(server, room, witness)
+  const { server, witness } = await stall(t, { DRAIN_MS: '100' })
   await server.app.close()
   await witness.untilClosed()
   t.same(witness.comments, ['draining'])
