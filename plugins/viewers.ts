@@ -19,6 +19,8 @@ const STREAM_HEADERS = {
 
 const PIPELINE_TIMEOUT_MS = 5000
 const PIPELINE_POLL_MS = 10
+/** Connections on which a request waits for its turn. */
+const waiting = new WeakSet<Socket>()
 
 const StreamQuery = Type.Object({
   lastEventId: Type.Optional(Type.String({ description: 'Id of the last event seen, for clients that cannot send the `Last-Event-ID` header. The header wins.' })),
@@ -87,13 +89,19 @@ function openStream (reply: FastifyReply, socket: Socket) {
  * Node's response. The client may have all of an earlier answer before the server knows that it is complete: the end of a
  * file is noticed after its last byte was sent.
  *
- * @returns false for a request that was pipelined behind one that takes too long, such as a stream
+ * @returns false for a request that was pipelined behind one that takes too long, such as a stream, or behind another
+ *   that waits: so a connection costs one wait at the most, whatever is pipelined on it
  */
 async function isNext (request: FastifyRequest, reply: FastifyReply): Promise<boolean> {
+  const { socket } = request.raw
+  if (reply.raw.socket !== null) return true
+  if (waiting.has(socket)) return false
+  waiting.add(socket)
   for (let waitedMs = 0; reply.raw.socket === null && waitedMs < PIPELINE_TIMEOUT_MS; waitedMs += PIPELINE_POLL_MS) {
-    if (request.raw.socket.destroyed) return false
+    if (socket.destroyed) return false
     await pause(PIPELINE_POLL_MS)
   }
+  waiting.delete(socket)
   return reply.raw.socket !== null
 }
 
