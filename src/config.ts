@@ -21,7 +21,9 @@ export const ConfigSchema = Type.Object({
   REDIS_PASSWORD: Type.String({ default: '', description: 'Password of Redis; empty: none' }),
   REDIS_TIMEOUT_MS: Milliseconds(5000, 'How long Redis may take to answer before the connection counts as lost', 100),
 
-  TENANT_BASE_URL: Type.String({ default: '', pattern: '^(https?://.+)?$', description: 'Base URL of the tenant API; accepted, not used yet' }),
+  TENANT_BASE_URL: Type.String({ default: '', pattern: '^(https?://.+)?$', description: 'Base URL of the tenant API, to which usage is billed; empty: nothing is billed' }),
+  BILLING_INTERVAL_MS: Milliseconds(1000, 'How long usage is gathered before it is billed', 100),
+  BILLING_TIMEOUT_MS: Milliseconds(10_000, 'How long the tenant API may take to answer', 100),
   PUBLISH_API_KEYS: Type.String({ separator: ',', default: '', description: 'Comma-separated keys for publishing over HTTP; empty: those routes exist only on the embedded broker, on a loopback HOST' }),
 
   FLUSH_INTERVAL_MS: Milliseconds(50, 'Pause of a busy room between two batches'),
@@ -30,6 +32,8 @@ export const ConfigSchema = Type.Object({
   HISTORY_BYTES: Count(1_048_576, 1, 'Bytes of events a room keeps at the most; all rooms together MAX_ROOMS times as much'),
   ROOM_LINGER_MS: Milliseconds(30_000, 'How long a room without viewers stays subscribed'),
   ENDED_TTL_MS: Milliseconds(86_400_000, 'How long an ended room answers 204', 1000),
+  LOG_TTL_MS: Milliseconds(3_600_000, "How long a room's log is kept after its last message", 1000),
+  LEASE_MS: Milliseconds(4000, 'An instance that was not heard of for so long has lost its rooms to the others', 1000),
   MAX_ROOMS: Count(100_000, 1, 'Rooms on this instance at the most'),
 
   HEARTBEAT_MS: Milliseconds(15_000, 'A silent stream gets a comment this often'),
@@ -39,6 +43,7 @@ export const ConfigSchema = Type.Object({
   MAX_VIEWERS: Count(0, 0, 'Viewers on this instance at the most; 0: no limit'),
 
   DRAIN_MS: Type.Integer({ minimum: 0, maximum: 3_600_000, default: 5000, description: 'Time over which a stopping instance lets its viewers go' }),
+  HANDOVER_MS: Type.Integer({ minimum: 0, maximum: 3_600_000, default: 5000, description: 'How long a stopping instance keeps a room for another one to take it, after its viewers are gone' }),
   CORS_ORIGIN: Type.String({ default: '*', description: 'Origins that may read from a browser: * or a comma-separated list' })
 })
 

@@ -24,6 +24,13 @@ t.test('without any variable all have their defaults', async (t) => {
     ROOM_LINGER_MS: 30_000,
     SLOW_VIEWER_TIMEOUT_MS: 30_000,
     DRAIN_MS: 5000,
+    HANDOVER_MS: 5000,
+    LEASE_MS: 4000,
+    LOG_TTL_MS: 3_600_000,
+    ENDED_TTL_MS: 86_400_000,
+    TENANT_BASE_URL: '',
+    BILLING_INTERVAL_MS: 1000,
+    BILLING_TIMEOUT_MS: 10_000,
     MAX_VIEWERS: 0,
     PUBLISH_API_KEYS: [],
     LOG_LEVEL: 'info'
@@ -32,6 +39,10 @@ t.test('without any variable all have their defaults', async (t) => {
 
 t.test('a variable that is empty is not set', async (t) => {
   t.match(await load({ PORT: '', REDIS_IP: '', MAX_VIEWERS: '' }), { PORT: 3000, REDIS_IP: '', MAX_VIEWERS: 0 })
+})
+
+t.test('an instance may be told to hand its rooms over without waiting', async (t) => {
+  t.match(await load({ HANDOVER_MS: '0', DRAIN_MS: '0' }), { HANDOVER_MS: 0, DRAIN_MS: 0 })
 })
 
 t.test('a list is split', async (t) => {
@@ -47,6 +58,12 @@ t.test('each bad value stops the start and is named', async (t) => {
     ['HEARTBEAT_MS', '15s', /^HEARTBEAT_MS must be integer/],
     ['HISTORY_MESSAGES', '-1', /^HISTORY_MESSAGES must be >= 1/],
     ['SLOW_VIEWER_TIMEOUT_MS', '1e12', /^SLOW_VIEWER_TIMEOUT_MS must be <= 2147483647/],
+    ['LEASE_MS', '999', /^LEASE_MS must be >= 1000 \(An instance that was not heard of/],
+    ['LOG_TTL_MS', '999', /^LOG_TTL_MS must be >= 1000/],
+    ['HANDOVER_MS', '-1', /^HANDOVER_MS must be >= 0/],
+    ['HANDOVER_MS', '3600001', /^HANDOVER_MS must be <= 3600000/],
+    ['BILLING_INTERVAL_MS', '99', /^BILLING_INTERVAL_MS must be >= 100/],
+    ['BILLING_TIMEOUT_MS', 'x', /^BILLING_TIMEOUT_MS must be integer/],
     ['LOG_LEVEL', 'loud', /^LOG_LEVEL must be equal to one of the allowed values: fatal, error, /],
     ['TENANT_BASE_URL', 'ftp://x', /^TENANT_BASE_URL must match pattern .* \(Base URL of the tenant API/]
   ]
