@@ -10,13 +10,20 @@ import { formatEventId, type EventId } from './event-id.js'
 export type GapReason =
   /** The connection to the broker was interrupted; what was published meanwhile was not heard. */
   | 'broker-reconnect'
+  /** The instance that numbered the room's messages was lost, and no other had heard all of them. */
+  | 'sequencer-lost'
+  /** For a while no instance had the room open; what was published then with plain PUBLISH reached nobody. */
+  | 'room-idle'
+  /** Messages came faster than they could be logged, for longer than they can be kept. */
+  | 'overflow'
   /** The viewer did not keep up and its place fell out of the history. */
   | 'slow-viewer'
   /** The viewer resumed from an event that fell out of the history. */
   | 'history-exceeded'
-  /** The viewer resumed from an id that this room did not give out: another instance's, or one of before a restart. */
+  /** The viewer resumed from an id that nobody gave out. */
   | 'unknown-id'
 
+/** The data of a `gap` event. */
 export interface Gap {
   readonly reason: GapReason
   /** Id of the last event before the gap; null when not known. */
@@ -30,9 +37,9 @@ export interface Gap {
 /** A comment: keeps the connection alive, never seen by EventSource. */
 export const HEARTBEAT_FRAME = Buffer.from(':\n\n')
 
-/** The batch as the contract has it: a JSON array of strings, each one message exactly as published. */
-export function messagesFrame (id: EventId, messages: readonly string[]): Buffer {
-  return Buffer.from(`id:${formatEventId(id)}\ndata:${JSON.stringify(messages)}\n\n`)
+/** @param data the batch as the contract has it: a JSON array of strings, each one message exactly as published */
+export function messagesFrame (id: EventId, data: string): Buffer {
+  return Buffer.from(`id:${formatEventId(id)}\ndata:${data}\n\n`)
 }
 
 /** The messages of a frame that `messagesFrame` made. */
@@ -41,9 +48,12 @@ export function messagesOf (frame: Buffer): string[] {
   return JSON.parse(frame.toString('utf8', dataStart))
 }
 
-/** Its id is `to`, so that a viewer that resumes after the gap is not told of it again. */
-export function gapFrame (gap: Gap): Buffer {
-  return Buffer.from(`id:${gap.to}\nevent:gap\ndata:${JSON.stringify(gap)}\n\n`)
+/**
+ * @param id of the place after the gap, so that a viewer that resumes there is not told of it again
+ * @param data JSON of a Gap
+ */
+export function gapFrame (id: EventId, data: string): Buffer {
+  return Buffer.from(`id:${formatEventId(id)}\nevent:gap\ndata:${data}\n\n`)
 }
 
 /** @param payload passed on as published; a line break in it starts another data line, which EventSource joins again */
@@ -60,8 +70,7 @@ export function endFrame (payload: string): Buffer {
  *   breaks before the first message still resumes without loss
  */
 export function helloFrame (retryMs: number, id?: EventId): Buffer {
-  const idField = id ? `id:${formatEventId(id)}\n` : ''
-  return Buffer.from(`retry:${Math.round(retryMs)}\n${idField}\n`)
+  return Buffer.from(`retry:${Math.round(retryMs)}\n${id ? `id:${formatEventId(id)}\n` : ''}\n`)
 }
 
 /**

@@ -1,4 +1,5 @@
-import { formatEventId, type EventId } from './event-id.js'
+import type { LogEntry } from '../sequencing/log-entry.js'
+import { compareEventIds, formatEventId, type EventId } from './event-id.js'
 import { endFrame, gapFrame, messagesFrame, messagesOf, type Gap, type GapReason } from './frame.js'
 
 /**
@@ -10,8 +11,9 @@ export interface Position extends EventId {
   readonly seq: number
 }
 
-/** What a room said: a batch, a gap, or its end. */
+/** What a room said on this instance: a batch, a gap, or its end. */
 export interface Entry {
+  readonly kind: LogEntry['kind']
   /** The place before the entry. */
   readonly from: Position
   /** The place after it; its id is the id of the event. */
@@ -26,43 +28,59 @@ export interface Continuation {
 }
 
 /**
- * The latest entries of one room, bounded in messages and bytes, and the numbering of all of them.
+ * The latest entries that this instance has said in one room, bounded in messages and bytes.
  *
- * Invariants: `seq` grows by one with each entry; `n` grows by the number of messages and never goes back, also across
- * terms; each entry starts where the one before it ended. At least the newest entry is kept, so the bytes
- * held are at most `maxBytes` or one batch.
+ * Invariants: `seq` grows by one with each entry; each entry starts where the one before it ended; between two gaps `n`
+ * numbers the messages without holes, also across terms. At least the newest entry is kept, so the bytes held are
+ * at most `maxBytes` or one batch.
  */
 export class History {
   readonly #entries: Entry[] = []
+  #messages = 0
   #bytes = 0
-  #last: Position
+  #last: Position = { term: 0, n: 0, seq: 0 }
+  /** Ids before this one are from the other side of a gap that is no longer kept, or unknown. */
+  #reachesBackTo: EventId = this.#last
   /** The batch that was cut last: viewers who come back together are cut at the same place. */
   #cut: { readonly entry: Entry, readonly skip: number, readonly lead: Buffer } | undefined
 
   /**
-   * @param maxMessages messages kept at least, as long as they fit into `maxBytes`
+   * @param maxMessages messages kept at least, as long as they fit into `maxBytes`; a gap counts as one
    * @param maxBytes bytes of frames kept at the most
    */
-  constructor (term: string, private readonly maxMessages: number, private readonly maxBytes: number) {
-    this.#last = { term, n: 0, seq: 0 }
-  }
+  constructor (private readonly maxMessages: number, private readonly maxBytes: number) {}
 
   /** The place after the newest entry. */
   get last (): Position { return this.#last }
 
-  appendMessages (messages: readonly string[]): Entry {
-    const to = { term: this.#last.term, n: this.#last.n + messages.length, seq: this.#last.seq + 1 }
-    return this.#append(to, messagesFrame(to, messages))
+  /** The oldest entry that is kept; the place after the newest when there is none. */
+  get oldest (): EventId { return this.#entries[0]?.to ?? this.#last }
+
+  /** Sets where the history begins, before anything is in it. */
+  begin ({ term, n }: EventId) {
+    this.#last = { term, n, seq: 0 }
+    this.#reachesBackTo = this.#last
   }
 
-  /** Notes that messages may have been lost here: what follows belongs to a new term. */
-  appendGap (reason: GapReason, newTerm: string): Entry {
-    const to = { term: newTerm, n: this.#last.n, seq: this.#last.seq + 1 }
-    return this.#append(to, gapFrame({ reason, from: formatEventId(this.#last), to: formatEventId(to), missed: null }))
-  }
-
-  appendEnd (payload: string): Entry {
-    return this.#append({ ...this.#last, seq: this.#last.seq + 1 }, endFrame(payload))
+  /**
+   * Adds an entry of the log, or what of it is new here: an owner has said its batches before they were logged, and
+   * another may have logged the same messages in other batches.
+   *
+   * @returns what is to be said; undefined when nothing of it is new
+   */
+  take (entry: LogEntry): Entry | undefined {
+    if (entry.kind === 'gap' && compareEventIds(entry.to, this.#last) <= 0) return undefined
+    if (entry.kind === 'gap') return this.#append('gap', entry.to, gapFrame(entry.to, entry.data))
+    if (entry.kind === 'end') return this.#append('end', this.#last, endFrame(entry.data))
+    const known = this.#last.n - entry.from.n
+    if (known <= 0) return this.#append('batch', entry.to, messagesFrame(entry.to, entry.data))
+    if (entry.to.n <= this.#last.n) {
+      // The same messages under a later id: who has seen that one has seen nothing more.
+      this.#last = { ...this.#last, term: entry.to.term }
+      return undefined
+    }
+    const unknown = (JSON.parse(entry.data) as string[]).slice(known)
+    return this.#append('batch', entry.to, messagesFrame(entry.to, JSON.stringify(unknown)))
   }
 
   /** The entry that starts at `position`; undefined when that is the end of the history, or no longer in it. */
@@ -76,62 +94,120 @@ export class History {
     const oldest = this.#entries[0]
     const newest = this.#entries.at(-1)
     if (!oldest || !newest || position.seq >= oldest.from.seq) return { position }
-    return this.#afterGap('slow-viewer', position, newest.from)
+    const isKnown = compareEventIds(position, this.#reachesBackTo) >= 0 && !this.#entries.some((entry) => entry.kind === 'gap' && entry !== newest)
+    return this.#afterGap('slow-viewer', position, newest.from, isKnown ? newest.from.n - position.n : null)
   }
 
-  /** Where a viewer goes on whose last event had `id`; undefined is an id nobody could have given out. */
-  afterId (id: EventId | undefined): Continuation {
-    if (id === undefined) return this.#afterGap('unknown-id', null, this.#last)
-    if (id.term === this.#last.term && id.n === this.#last.n) return { position: this.#last }
-    for (let index = this.#entries.length - 1; index >= 0; index--) {
-      const entry = this.#entries[index]
-      if (entry?.from.term !== id.term) continue
-      if (id.n === entry.from.n) return { position: entry.from }
-      if (id.n > entry.from.n && id.n < entry.to.n) return this.#inside(entry, id.n - entry.from.n)
+  /**
+   * Where a viewer goes on whose last event had `id`.
+   *
+   * @returns undefined when the id is ahead: it was given out, but its entry has not come to this instance yet
+   */
+  afterId (id: EventId): Continuation | undefined {
+    if (id.term > this.#last.term) return undefined
+    // The stretch between two gaps that the id belongs to: the entries from `start` to before `end`.
+    let start = this.#entries.length
+    let end = start
+    for (let entry = this.#entries[start - 1]; entry; entry = this.#entries[start - 1]) {
+      if (entry.kind === 'gap') {
+        if (compareEventIds(id, entry.to) >= 0) break
+        end = start - 1
+      }
+      start--
     }
-    const oldest = this.#entries[0]?.from
-    if (oldest?.term === id.term && id.n < oldest.n) return this.#afterGap('history-exceeded', id, oldest)
-    return this.#afterGap('unknown-id', id, this.#last)
+    const first = this.#placeBefore(start)
+    const last = this.#placeBefore(end)
+    const isKnown = compareEventIds(id, this.#reachesBackTo) >= 0
+    if (id.n < first.n || !isKnown) return this.#afterGap('history-exceeded', id, first, isKnown ? first.n - id.n : null)
+    // Given out by an owner that could not log it any more: what follows is a gap, or yet to come.
+    if (id.n > last.n) return end < this.#entries.length ? { position: last } : undefined
+    for (let index = end - 1; index >= start; index--) {
+      const entry = this.#entries[index]
+      if (entry === undefined || id.n < entry.from.n) continue
+      // Also the end stands at the number of the message before it.
+      if (id.n === entry.from.n) return { position: entry.from }
+      return id.n < entry.to.n ? this.#inside(entry, id.n - entry.from.n) : { position: entry.to }
+    }
+    return { position: first }
+  }
+
+  /** Where a viewer goes on whose last event had an id that nobody gave out. */
+  afterUnknownId (): Continuation {
+    return this.#afterGap('unknown-id', null, this.#lastBeforeEnd, null)
+  }
+
+  /** Where a viewer goes on whose stream began while the broker was not heard. */
+  afterNotListening (): Continuation {
+    return this.#afterGap('broker-reconnect', null, this.#lastBeforeEnd, null)
   }
 
   /** Where a new viewer starts that wants the last `count` messages first. */
   recent (count: number): Continuation {
-    if (count === 0) return { position: this.#last }
-    for (let index = this.#entries.length - 1; index >= 0; index--) {
+    let surplus = -count
+    for (let index = this.#entries.length - 1; surplus < 0 && index >= 0; index--) {
       const entry = this.#entries[index]
-      const surplus = entry ? this.#last.n - entry.from.n - count : -1
-      if (entry && surplus >= 0) return surplus === 0 ? { position: entry.from } : this.#inside(entry, surplus)
+      if (entry === undefined || entry.kind !== 'batch') continue
+      surplus += entry.to.n - entry.from.n
+      if (surplus >= 0) return surplus === 0 ? { position: entry.from } : this.#inside(entry, surplus)
     }
-    return { position: this.#entries[0]?.from ?? this.#last }
+    return { position: count === 0 ? this.#last : this.#placeBefore(0) }
+  }
+
+  /** Frames of the newest batches, with at least `count` messages if there are so many; the oldest first. */
+  latestFrames (count: number): Buffer[] {
+    const frames: Buffer[] = []
+    let messages = 0
+    for (let index = this.#entries.length - 1; index >= 0 && messages < count; index--) {
+      const entry = this.#entries[index]
+      if (entry?.kind !== 'batch') continue
+      messages += entry.to.n - entry.from.n
+      frames.unshift(entry.frame)
+    }
+    return frames
+  }
+
+  get #lastBeforeEnd (): Position {
+    const newest = this.#entries.at(-1)
+    return newest?.kind === 'end' ? newest.from : this.#last
+  }
+
+  #placeBefore (index: number): Position {
+    return this.#entries[index]?.from ?? this.#last
   }
 
   /** Going on inside a batch: its later messages lead, under the id of the whole batch. */
   #inside (entry: Entry, skip: number): Continuation {
     if (this.#cut?.entry !== entry || this.#cut.skip !== skip) {
-      this.#cut = { entry, skip, lead: messagesFrame(entry.to, messagesOf(entry.frame).slice(skip)) }
+      this.#cut = { entry, skip, lead: messagesFrame(entry.to, JSON.stringify(messagesOf(entry.frame).slice(skip))) }
     }
     return { position: entry.to, lead: this.#cut.lead }
   }
 
-  #afterGap (reason: GapReason, from: EventId | null, position: Position): Continuation {
-    // Numbers of two terms say nothing about what was lost between them.
-    const missed = from?.term === position.term && from.n <= position.n ? position.n - from.n : null
+  #afterGap (reason: GapReason, from: EventId | null, position: Position, missed: number | null): Continuation {
     const gap: Gap = { reason, from: from && formatEventId(from), to: formatEventId(position), missed }
-    return { position, lead: gapFrame(gap) }
+    return { position, lead: gapFrame(position, JSON.stringify(gap)) }
   }
 
-  #append (to: Position, frame: Buffer): Entry {
-    const entry = { from: this.#last, to, frame }
-    this.#last = to
+  #append (kind: Entry['kind'], { term, n }: EventId, frame: Buffer): Entry {
+    const entry: Entry = { kind, from: this.#last, to: { term, n, seq: this.#last.seq + 1 }, frame }
+    this.#last = entry.to
     this.#entries.push(entry)
+    this.#messages += weightOf(entry)
     this.#bytes += frame.length
     for (let oldest = this.#entries[0]; oldest && oldest !== entry; oldest = this.#entries[0]) {
-      const enoughWithout = to.n - oldest.to.n >= this.maxMessages
+      const enoughWithout = this.#messages - weightOf(oldest) >= this.maxMessages
       if (!enoughWithout && this.#bytes <= this.maxBytes) break
       this.#entries.shift()
+      this.#messages -= weightOf(oldest)
       this.#bytes -= oldest.frame.length
+      if (oldest.kind === 'gap') this.#reachesBackTo = oldest.to
       if (this.#cut?.entry === oldest) this.#cut = undefined
     }
     return entry
   }
+}
+
+/** How many messages an entry stands for in the bound. */
+function weightOf ({ kind, from, to }: Entry): number {
+  return kind === 'batch' ? to.n - from.n : 1
 }
