@@ -1,38 +1,21 @@
-import type { Redis, Result } from 'ioredis'
+import type { Redis } from 'ioredis'
 import type { Clock } from '../clock.js'
 import type { Log } from '../log.js'
-import { BrokerUnavailableError, type Broker, type PublishOutcome, type RoomListener } from './broker.js'
-import { EndRecorder } from './end-recorder.js'
+import { INDEX_KEY, unbilledKey } from '../metering/redis-ledger.js'
+import { formatEventId, parseEventId, type EventId } from '../rooms/event-id.js'
+import { parseLogEntry, type LogEntry } from '../sequencing/log-entry.js'
+import { BrokerUnavailableError, type AppendOptions, type Broker, type ClaimOutcome, type Owner, type PublishOutcome, type RoomListener } from './broker.js'
+import { RedisSubscriptions } from './redis-subscriptions.js'
+import { Retrier } from './retrier.js'
+import * as keys from './redis-keys.js'
+import { defineScripts, loadScripts } from './redis-scripts.js'
 
-/** Rooms subscribed to by one command when a lost connection is back. */
-const ROOMS_PER_SUBSCRIBE = 500
-/** Pause before a subscription that failed is tried again. */
-const RETRY_MS = 1000
-
-/**
- * KEYS[1]: the room's tombstone. ARGV: payload, TTL in ms, the room's end channel.
- * Leaves the tombstone and announces the end, unless the room has ended before; returns 1 if it did, else 0.
- *
- * The announcement is what closes a race: an instance that subscribed after a tenant's plain PUBLISH and looked for the
- * tombstone before another instance had written it hears of the end by this one.
- */
-const END_ROOM_LUA = `
-if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
-  redis.call('PUBLISH', ARGV[3], ARGV[1])
-  return 1
-end
-return 0`
-
-declare module 'ioredis' {
-  interface RedisCommander<Context> {
-    endRoom (tombstoneKey: string, payload: string, ttlMs: number, endChannel: string): Result<number, Context>
-  }
-}
-
-const messageChannel = (roomId: string) => roomId
-const endChannel = (roomId: string) => `${roomId}_END`
-/** In braces what Redis Cluster hashes, so that all keys of a room share a slot. */
-const tombstoneKey = (roomId: string) => `chat:{${roomId}}:ended`
+/** Who owned a room is remembered for so long after its last message. */
+const OWNER_TTL_MS = 86_400_000
+/** Refusals come for every room at once: they are said only so often. */
+const REFUSAL_LOG_INTERVAL_MS = 10_000
+/** A room whose messages are counted is announced to the billing this often: more often than an idle one is forgotten there. */
+const ANNOUNCE_INTERVAL_MS = 60_000
 
 export interface RedisBrokerOptions {
   /** Connection for commands. */
@@ -42,204 +25,184 @@ export interface RedisBrokerOptions {
   readonly clock: Clock
   readonly log: Log
   readonly endedTtlMs: number
+  /** How long a log is kept after its last entry. */
+  readonly logTtlMs: number
   /** An end whose payload is longer ends the room with `{}`. */
   readonly maxMessageBytes: number
+  /** Whether messages are counted when they are logged. */
+  readonly isMetered: boolean
 }
 
-/**
- * The broker over Redis pub/sub. Both connections belong to the caller, who closes them.
- *
- * Join order: subscribe, and only when that is acknowledged look for the tombstone, and only then call the room open.
- * So an end is either heard or found.
- */
+/** The broker over Redis: pub/sub, streams and scripts. Both connections belong to the caller, who closes them. */
 export class RedisBroker implements Broker {
+  readonly instance = crypto.randomUUID()
   readonly #options: RedisBrokerOptions
-  readonly #listeners = new Map<string, RoomListener>()
-  /** Who is called for a message on a channel: one look-up per message. */
-  readonly #channels = new Map<string, (payload: string) => void>()
-  /** Rooms that were not told yet that they are open. */
-  readonly #unopened = new Set<string>()
-  readonly #endRecorder: EndRecorder
-  #ready = false
-  /** Counts connections of the subscriber, to know an answer of an earlier one. */
-  #connection = 0
-  #refused = false
-  #retrying = false
-  #cancelRetry: (() => void) | undefined
+  readonly #subscriptions: RedisSubscriptions
+  /** What must be written, but nobody waits for. */
+  readonly #retrier: Retrier
+  /** When a room was last announced to the billing. */
+  readonly #announcedAtMs = new Map<string, number>()
+  #refusalLoggedAtMs = -Infinity
 
   constructor (options: RedisBrokerOptions) {
     this.#options = options
-    const { commands, subscriber, clock, log } = options
-    this.#endRecorder = new EndRecorder((roomId, payload) => this.end(roomId, payload), clock, log)
-    commands.defineCommand('endRoom', { lua: END_ROOM_LUA, numberOfKeys: 1 })
-    commands.on('ready', this.#openAll)
-    subscriber.on('message', this.#onMessage)
-    subscriber.on('ready', this.#onReady)
-    subscriber.on('close', this.#onClose)
-    if (subscriber.status === 'ready') this.#onReady()
+    const { commands, clock, log } = options
+    defineScripts(commands)
+    commands.on('ready', this.#onReady)
+    if (commands.status === 'ready') this.#onReady()
+    this.#subscriptions = new RedisSubscriptions(options)
+    this.#retrier = new Retrier(clock, log)
   }
 
-  get connected () { return this.#ready }
-
-  get #canOpen () { return this.#ready && this.#options.commands.status === 'ready' }
+  get connected () { return this.#subscriptions.connected && this.#options.commands.status === 'ready' }
 
   subscribe (roomId: string, listener: RoomListener) {
-    this.#listeners.set(roomId, listener)
-    this.#unopened.add(roomId)
-    this.#channels.set(messageChannel(roomId), (message) => listener.onMessage(message))
-    this.#channels.set(endChannel(roomId), (payload) => {
-      const bounded = this.#bound(roomId, payload)
-      this.#endRecorder.record(roomId, bounded)
-      listener.onEnd(bounded)
-    })
-    if (this.#ready) this.#open([roomId])
+    this.#subscriptions.add(roomId, listener)
   }
 
-  unsubscribe (roomId: string) {
-    if (!this.#listeners.delete(roomId)) return
-    this.#unopened.delete(roomId)
-    this.#channels.delete(messageChannel(roomId))
-    this.#channels.delete(endChannel(roomId))
-    // Without a connection there is no subscription either, and what comes for a forgotten channel is ignored.
-    if (this.#ready) this.#options.subscriber.unsubscribe(messageChannel(roomId), endChannel(roomId)).catch(() => {})
+  async unsubscribe (roomId: string) {
+    await this.#subscriptions.remove(roomId)
+  }
+
+  async follow (roomId: string) {
+    await this.#answered(this.#subscriptions.follow(roomId))
+  }
+
+  unfollow (roomId: string) {
+    this.#subscriptions.unfollow(roomId)
+  }
+
+  async claim (roomId: string, replaced: Owner | undefined, knownTerm: number, hasHeardAll: boolean, seen?: EventId): Promise<ClaimOutcome> {
+    // Redis may have lost what it was told.
+    this.#announcedAtMs.delete(roomId)
+    const [type, instance, term, tailId, hasEnded, payload] = await this.#answered(this.#options.commands.claim(
+      keys.ownerKey(roomId), keys.logKey(roomId), keys.endedKey(roomId),
+      this.instance, replaced ? `${replaced.instance}:${replaced.term}` : '', knownTerm, hasHeardAll ? '1' : '0',
+      keys.signalsChannel(roomId), OWNER_TTL_MS, seen ? formatEventId(seen) : ''
+    ))
+    const tail = parseEventId(tailId)
+    const endPayload = hasEnded === 1 ? payload : undefined
+    // What was said with plain PUBLISH while nobody listened left no trace.
+    if (type === 'claimed') return { type, term, tail, endPayload, isComplete: false }
+    if (type === 'owned') return { type, owner: { instance, term }, endPayload }
+    return type === 'ended' ? { type, tail, endPayload: payload } : { type: 'wait' }
+  }
+
+  async release (roomId: string, term: number, onlyToHeir: boolean): Promise<boolean> {
+    const release = () => this.#options.commands.release(
+      keys.ownerKey(roomId), this.instance, term, onlyToHeir ? '1' : '0', keys.batchesChannel(roomId), keys.signalsChannel(roomId)
+    )
+    try {
+      return await this.#answered(release()) === 1
+    } catch (error) {
+      if (!onlyToHeir) this.#retrier.do(release)
+      throw error
+    } finally {
+      this.#announcedAtMs.delete(roomId)
+    }
+  }
+
+  async append (roomId: string, term: number, { kind, from, to, data }: LogEntry, { oldest, parked }: AppendOptions): Promise<boolean> {
+    const { commands, isMetered, logTtlMs } = this.#options
+    if (to.n > from.n) this.#announce(roomId)
+    return await this.#answered(commands.append(
+      keys.ownerKey(roomId), keys.logKey(roomId), keys.pendingKey(roomId), unbilledKey(roomId),
+      this.instance, term, kind, formatEventId(from), formatEventId(to), data, formatEventId(oldest),
+      isMetered ? to.n - from.n : 0, parked, logTtlMs, OWNER_TTL_MS, keys.batchesChannel(roomId)
+    )) === 1
+  }
+
+  finish (roomId: string, term: number, last: EventId, payload: string) {
+    const { commands, endedTtlMs, logTtlMs } = this.#options
+    this.#announcedAtMs.delete(roomId)
+    this.#retrier.do(() => commands.finish(
+      keys.ownerKey(roomId), keys.logKey(roomId), keys.endedKey(roomId),
+      this.instance, term, formatEventId(last), payload, endedTtlMs, logTtlMs, keys.batchesChannel(roomId)
+    ))
+  }
+
+  async readLog (roomId: string, after: EventId | undefined): Promise<LogEntry[]> {
+    const start = after ? `(${formatEventId(after)}` : '-'
+    const rows = await this.#answered(this.#options.commands.xrange(keys.logKey(roomId), start, '+'))
+    // What is no entry is left out: its place shows as a gap.
+    return rows.flatMap(([id, fields]) => {
+      const { kind, from, data } = Object.fromEntries(pairsOf(fields))
+      return parseLogEntry(`${kind} ${from} ${id} ${data}`) ?? []
+    })
+  }
+
+  async readParked (roomId: string): Promise<string[]> {
+    const { commands, maxMessageBytes, log } = this.#options
+    const parked = await this.#answered(commands.lrange(keys.pendingKey(roomId), 0, -1))
+    const tooLarge = parked.filter((message) => Buffer.byteLength(message) > maxMessageBytes)
+    if (tooLarge.length === 0) return parked
+    log.warn({ roomId, dropped: tooLarge.length, bound: 'MAX_MESSAGE_BYTES', maxMessageBytes }, 'parked messages are too large, dropped')
+    await this.#answered(Promise.all(tooLarge.map((message) => commands.lrem(keys.pendingKey(roomId), 0, message))))
+    return parked.filter((message) => !tooLarge.includes(message))
+  }
+
+  async mark (roomId: string, word: string) {
+    const [instance, term, tail] = await this.#answered(this.#options.commands.mark(keys.ownerKey(roomId), this.instance, word, keys.signalsChannel(roomId)))
+    return { owner: instance === '' ? undefined : { instance, term }, tail: parseEventId(tail) }
+  }
+
+  answerMark (roomId: string, term: number, word: string, n: number) {
+    // Who gets no answer asks again.
+    this.#options.commands.answerMark(keys.ownerKey(roomId), this.instance, term, word, n, keys.batchesChannel(roomId), OWNER_TTL_MS).catch(() => {})
+  }
+
+  async beat (leaseMs: number): Promise<string[]> {
+    return await this.#answered(this.#options.commands.beat(keys.INSTANCES_KEY, this.instance, leaseMs))
   }
 
   async publish (roomId: string, message: string): Promise<PublishOutcome> {
-    try {
-      const [ended] = await Promise.all([
-        this.#options.commands.exists(tombstoneKey(roomId)),
-        this.#options.commands.publish(messageChannel(roomId), message)
-      ])
-      return ended === 1 ? 'room-ended' : 'published'
-    } catch (error) {
-      throw unavailable(error)
-    }
+    const receivers = await this.#answered(this.#options.commands.publishOrPark(keys.pendingKey(roomId), keys.endedKey(roomId), keys.messageChannel(roomId), message))
+    if (receivers > 0) return 'published'
+    return receivers === 0 ? 'parked' : receivers === -1 ? 'room-ended' : 'parking-full'
   }
 
   async end (roomId: string, payload: string) {
-    try {
-      const { commands, endedTtlMs } = this.#options
-      await commands.endRoom(tombstoneKey(roomId), payload, endedTtlMs, endChannel(roomId))
-    } catch (error) {
-      throw unavailable(error)
-    }
+    await this.#answered(this.#options.commands.endRoom(keys.endedKey(roomId), payload, this.#options.endedTtlMs, keys.endChannel(roomId)))
   }
 
   close () {
-    const { commands, subscriber } = this.#options
-    commands.off('ready', this.#openAll)
-    subscriber.off('message', this.#onMessage)
-    subscriber.off('ready', this.#onReady)
-    subscriber.off('close', this.#onClose)
-    this.#listeners.clear()
-    this.#channels.clear()
-    this.#unopened.clear()
-    this.#endRecorder.close()
-    this.#cancelRetry?.()
+    this.#options.commands.off('ready', this.#onReady)
+    this.#subscriptions.close()
+    this.#retrier.close()
+    this.#announcedAtMs.clear()
   }
 
-  readonly #onMessage = (channel: string, payload: string) => {
-    this.#channels.get(channel)?.(payload)
-  }
-
-  readonly #onReady = () => {
-    // ioredis says so a tick after its status: the constructor may have seen it already.
-    if (this.#ready) return
-    this.#ready = true
-    this.#openAll()
-  }
-
-  readonly #onClose = () => {
-    this.#connection++
-    if (!this.#ready) return
-    this.#ready = false
-    this.#refused = false
-    if (this.#listeners.size > 0) this.#options.log.warn({ rooms: this.#listeners.size }, 'rooms may miss messages until redis is back')
-    for (const [roomId, listener] of this.#listeners) {
-      this.#unopened.add(roomId)
-      listener.onInterrupted()
-    }
-  }
-
-  readonly #openAll = () => {
-    if (!this.#ready) return
-    const roomIds = [...this.#unopened]
-    for (let start = 0; start < roomIds.length; start += ROOMS_PER_SUBSCRIBE) {
-      this.#open(roomIds.slice(start, start + ROOMS_PER_SUBSCRIBE))
-    }
-  }
-
-  /** Subscribes, looks for tombstones, and tells the listeners. What fails while both connections live is tried again. */
-  async #open (roomIds: string[]) {
-    const connection = this.#connection
-    const listeners = roomIds.map((roomId) => this.#listeners.get(roomId))
-    const { subscriber, commands, log } = this.#options
-    let tombstones: Array<string | null>
+  /** @throws BrokerUnavailableError */
+  async #answered<T> (reply: Promise<T>): Promise<T> {
     try {
-      await subscriber.subscribe(...roomIds.flatMap((roomId) => [messageChannel(roomId), endChannel(roomId)]))
-      // Messages are heard already; the tombstones are looked for when the other connection is back.
-      if (commands.status !== 'ready') return
-      tombstones = await Promise.all(roomIds.map((roomId) => commands.get(tombstoneKey(roomId))))
+      return await reply
     } catch (error) {
-      // After a lost connection all begins anew with its return.
-      if (connection === this.#connection && commands.status === 'ready') this.#onFailed(error)
-      return
-    }
-    if (connection !== this.#connection) return
-    for (const [index, roomId] of roomIds.entries()) {
-      const listener = listeners[index]
-      // The room may have gone, gone and come back, or been opened by another attempt, while Redis answered.
-      if (listener === undefined || this.#listeners.get(roomId) !== listener || !this.#unopened.delete(roomId)) continue
-      const payload = tombstones[index] ?? undefined
-      if (payload === undefined) listener.onOpen()
-      else listener.onEnd(this.#bound(roomId, payload))
-    }
-    if (this.#refused && this.#unopened.size === 0) {
-      this.#refused = false
-      log.info({}, 'redis subscribes again')
+      const reason = error instanceof Error ? error.message : String(error)
+      if (error instanceof Error && error.name === 'ReplyError') this.#logRefusal(reason)
+      // The cause is left out on purpose: ioredis keeps the arguments of the command in it.
+      throw new BrokerUnavailableError(reason)
     }
   }
 
-  /** A connection that is just being lost fails too, before ioredis says so: that is no refusal. */
-  #onFailed (error: unknown) {
-    const reason = messageOf(error)
-    if (!this.#refused && error instanceof Error && (error.name === 'ReplyError' || reason === 'Command timed out')) {
-      this.#refused = true
-      this.#options.log.error({ reason }, 'redis does not subscribe, retrying')
-    }
-    this.#retryLater()
+  #logRefusal (reason: string) {
+    const { clock, log } = this.#options
+    const nowMs = clock.now()
+    if (nowMs - this.#refusalLoggedAtMs < REFUSAL_LOG_INTERVAL_MS) return
+    this.#refusalLoggedAtMs = nowMs
+    log.error({ reason }, 'redis refuses a command, retrying')
   }
 
-  #bound (roomId: string, payload: string): string {
-    const { maxMessageBytes, log } = this.#options
-    const bytes = Buffer.byteLength(payload)
-    if (bytes <= maxMessageBytes) return payload
-    log.warn({ roomId, bytes, bound: 'MAX_MESSAGE_BYTES', maxMessageBytes }, 'payload of an end is too large, dropped')
-    return '{}'
-  }
+  readonly #onReady = () => loadScripts(this.#options.commands)
 
-  #retryLater () {
-    if (this.#retrying) return
-    this.#cancelRetry ??= this.#options.clock.after(RETRY_MS, () => {
-      this.#cancelRetry = undefined
-      this.#retry()
-    })
-  }
-
-  async #retry () {
-    this.#retrying = true
-    // One by one: a refusal of one room must not keep the others out.
-    if (this.#canOpen) await Promise.all([...this.#unopened].map((roomId) => this.#open([roomId])))
-    this.#retrying = false
-    if (this.#canOpen && this.#unopened.size > 0) this.#retryLater()
+  /** The billing looks only at rooms it was told of, so it is told before a message is counted. */
+  #announce (roomId: string) {
+    const { commands, clock, isMetered } = this.#options
+    if (!isMetered || clock.now() - (this.#announcedAtMs.get(roomId) ?? -Infinity) < ANNOUNCE_INTERVAL_MS) return
+    this.#announcedAtMs.set(roomId, clock.now())
+    commands.announce(INDEX_KEY, roomId).catch(() => this.#announcedAtMs.delete(roomId))
   }
 }
 
-function unavailable (error: unknown) {
-  // The cause is left out on purpose: ioredis keeps the arguments of the command in it.
-  return new BrokerUnavailableError(messageOf(error))
-}
-
-function messageOf (error: unknown) {
-  return error instanceof Error ? error.message : String(error)
+function * pairsOf (fields: readonly string[]): Generator<[string, string]> {
+  for (let index = 0; index + 1 < fields.length; index += 2) yield [fields[index] ?? '', fields[index + 1] ?? '']
 }

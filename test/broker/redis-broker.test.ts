@@ -1,6 +1,6 @@
 import t from 'tap'
 import { BrokerUnavailableError } from '../../src/broker/broker.js'
-import { brokerContract, RecordingListener } from '../fixtures/broker-contract.js'
+import { brokerContract, KEEP_ALL, listen, logMessages, own, RecordingListener } from '../fixtures/broker-contract.js'
 import { eventually } from '../fixtures/eventually.js'
 import { connectBroker, connectTenant, startRedis } from '../fixtures/redis.js'
 
@@ -8,51 +8,26 @@ const redis = await startRedis(t)
 const tenant = connectTenant(t, redis)
 
 brokerContract(t, async (t) => {
-  const { broker, commands } = connectBroker(t, redis)
+  const { broker, commands } = connectBroker(t, redis, { maxMessageBytes: 1_000_000 })
   await eventually('the broker is connected', () => broker.connected && commands.status === 'ready')
   return { broker, tell: (channel, payload) => tenant.publish(channel, payload) }
 })
 
-t.test('a room costs two channels, which go with it', async (t) => {
+t.test('a room costs three channels, and one more while it is followed, which go with it', async (t) => {
   const { broker } = connectBroker(t, redis)
   const room = crypto.randomUUID()
-  const listener = new RecordingListener()
-  broker.subscribe(room, listener)
-  await eventually('the room is open', () => listener.heard.length > 0)
-  t.same((await tenant.pubsub('CHANNELS', `${room}*`) as string[]).sort(), [room, `${room}_END`])
-  broker.unsubscribe(room)
-  await eventually('the channels are gone', async () => (await tenant.pubsub('CHANNELS', `${room}*`) as string[]).length === 0)
-  t.same(listener.heard, ['open'])
-})
-
-t.test('an end heard by one instance is found by another, and by one that looked too early', async (t) => {
-  const { broker } = connectBroker(t, redis)
-  const { broker: late, commands } = connectBroker(t, redis)
-  const room = crypto.randomUUID()
-  const listener = new RecordingListener()
-  const lateListener = new RecordingListener()
-  broker.subscribe(room, listener)
-  await eventually('the room is open', () => listener.heard.length > 0)
-  await eventually('the other instance is connected', () => late.connected && commands.status === 'ready')
-  // The tombstone is deleted while the second instance subscribes: it looks when it is not there yet.
-  await tenant.publish(`${room}_END`, 'over')
-  await eventually('the tombstone is there', async () => await tenant.del(`chat:{${room}}:ended`) === 1)
-  late.subscribe(room, lateListener)
-  await eventually('the room seems open', () => lateListener.heard.length > 0)
-  t.same(lateListener.heard, ['open'])
-  await broker.end(room, 'over')
-  await eventually('the end has come', () => lateListener.heard.length > 1)
-  t.same(lateListener.heard, ['open', 'end over'])
-})
-
-t.test('the tombstone is kept for its time, under a key that names the room in braces', async (t) => {
-  const { broker, commands } = connectBroker(t, redis, { endedTtlMs: 60_000 })
-  await eventually('the broker is connected', () => commands.status === 'ready')
-  const room = crypto.randomUUID()
-  await broker.end(room, '{"a":1}')
-  t.equal(await tenant.get(`chat:{${room}}:ended`), '{"a":1}')
-  const ttlMs = await tenant.pttl(`chat:{${room}}:ended`)
-  t.ok(ttlMs > 50_000 && ttlMs <= 60_000, String(ttlMs))
+  const channels = async () => (await tenant.pubsub('CHANNELS', `*${room}*`) as string[]).sort()
+  const listener = await listen(broker, room)
+  const always = [room, `${room}_END`, `chat:{${room}}:signals`].sort()
+  t.same(await channels(), always)
+  await broker.follow(room)
+  t.same(await channels(), [...always, `chat:{${room}}:batches`].sort())
+  broker.unfollow(room)
+  await eventually('it is not followed any more', async () => (await channels()).length === 3)
+  await broker.follow(room)
+  await broker.unsubscribe(room)
+  t.same(await channels(), [])
+  t.same(listener.heard, ['subscribed'])
 })
 
 t.test('while Redis is away, publishing fails with a clear error and subscribing waits', async (t) => {
@@ -67,10 +42,10 @@ t.test('while Redis is away, publishing fails with a clear error and subscribing
   broker.subscribe(crypto.randomUUID(), listener)
   await redis.restart()
   await eventually('the room is open', () => listener.heard.length > 0)
-  t.same(listener.heard, ['open'])
+  t.same(listener.heard, ['subscribed'])
 })
 
-t.test('after Redis was killed and restarted empty, each room is told once that it is open again', async (t) => {
+t.test('after Redis was killed and restarted empty, each room is told once that it is heard again', async (t) => {
   const redis = await startRedis(t)
   const tenant = connectTenant(t, redis)
   const { broker, lines } = connectBroker(t, redis)
@@ -83,7 +58,7 @@ t.test('after Redis was killed and restarted empty, each room is told once that 
   await eventually('all rooms are open again', () => rooms.every(({ listener }) => listener.heard.length === 3))
   for (const { id } of rooms) await tenant.publish(id, 'x')
   await eventually('all rooms hear', () => rooms.every(({ listener }) => listener.heard.length === 4))
-  t.ok(rooms.every(({ listener }) => listener.heard.join() === 'open,interrupted,open,message x'))
+  t.ok(rooms.every(({ listener }) => listener.heard.join() === 'subscribed,interrupted,subscribed,message x'))
   t.equal(lines.filter(({ rooms }) => rooms === 1200).length, 1, 'one line for all rooms')
   t.same(lines.filter(({ msg }) => msg === 'redis does not subscribe, retrying'), [], 'whichever connection is back first')
   const states = lines.filter(({ connection }) => connection === 'subscriber').map(({ msg }) => msg)
@@ -100,7 +75,7 @@ t.test('a Redis that has frozen is found out', async (t) => {
   await eventually('the loss is noticed', () => !broker.connected)
   redis.signal('SIGCONT')
   await eventually('the room is open again', () => listener.heard.length === 3)
-  t.same(listener.heard, ['open', 'interrupted', 'open'])
+  t.same(listener.heard, ['subscribed', 'interrupted', 'subscribed'])
 })
 
 t.test('a wrong password is said once, without telling it, and the process goes on trying', async (t) => {
@@ -118,14 +93,14 @@ t.test('a wrong password is said once, without telling it, and the process goes 
   t.notMatch(JSON.stringify(lines), /secret/)
   await admin.config('SET', 'requirepass', 'wrong-secret')
   await eventually('the room is open', () => listener.heard.length > 0)
-  t.same(listener.heard, ['open'])
+  t.same(listener.heard, ['subscribed'])
 })
 
 t.test('a subscription that Redis refuses is tried again, and keeps no other room waiting', async (t) => {
   const redis = await startRedis(t)
   const tenant = connectTenant(t, redis)
   const [refused, allowed] = [crypto.randomUUID(), crypto.randomUUID()]
-  await tenant.acl('SETUSER', 'default', 'resetchannels', `&${allowed}*`)
+  await tenant.acl('SETUSER', 'default', 'resetchannels', `&${allowed}*`, `&chat:{${allowed}}:*`)
   const { broker, lines } = connectBroker(t, redis)
   const refusedListener = new RecordingListener()
   const allowedListener = new RecordingListener()
@@ -135,8 +110,8 @@ t.test('a subscription that Redis refuses is tried again, and keeps no other roo
   await eventually('the refusal is said', () => lines.some(({ msg }) => msg === 'redis does not subscribe, retrying'))
   await tenant.acl('SETUSER', 'default', 'allchannels')
   await eventually('the refused room is open', () => refusedListener.heard.length > 0)
-  t.same(refusedListener.heard, ['open'])
-  t.same(allowedListener.heard, ['open'])
+  t.same(refusedListener.heard, ['subscribed'])
+  t.same(allowedListener.heard, ['subscribed'])
   t.equal(lines.filter(({ msg }) => msg === 'redis does not subscribe, retrying').length, 1)
   t.equal(lines.filter(({ msg }) => msg === 'redis subscribes again').length, 1)
 })
@@ -149,23 +124,99 @@ t.test('an end with a payload that is too large ends the room with an empty one'
   await eventually('the room is open', () => listener.heard.length > 0)
   await tenant.publish(`${room}_END`, 'x'.repeat(11))
   await eventually('the end is heard', () => listener.heard.length > 1)
-  t.same(listener.heard.slice(0, 2), ['open', 'end {}'])
+  t.same(listener.heard, ['subscribed', 'end {}'])
   t.ok(lines.some(({ bound, bytes }) => bound === 'MAX_MESSAGE_BYTES' && bytes === 11))
-  await eventually('the end is remembered', async () => await tenant.get(`chat:{${room}}:ended`) === '{}')
 })
 
-t.test('an end heard while Redis takes no commands is written when it does again', async (t) => {
+t.test('a room that is finished while Redis takes no commands is finished when it does again', async (t) => {
   const redis = await startRedis(t)
   const tenant = connectTenant(t, redis)
-  const { broker } = connectBroker(t, redis)
+  const { broker, commands } = connectBroker(t, redis)
+  await eventually('the broker is connected', () => commands.status === 'ready')
   const room = crypto.randomUUID()
-  const listener = new RecordingListener()
-  broker.subscribe(room, listener)
-  await eventually('the room is open', () => listener.heard.length > 0)
+  const term = await own(broker, room)
   await tenant.acl('SETUSER', 'default', '-set')
-  await tenant.publish(`${room}_END`, 'over')
-  await eventually('the end is heard', () => listener.heard.includes('end over'))
+  broker.finish(room, term, { term, n: 0 }, 'over')
+  await eventually('it was refused', async () => /\brejected_calls=[1-9]/.test(/cmdstat_set:.*/.exec(await tenant.info('commandstats'))?.[0] ?? ''))
   await tenant.acl('SETUSER', 'default', '+set')
-  await eventually('the end is remembered', async () => await tenant.exists(`chat:{${room}}:ended`) === 1)
-  t.same(listener.heard.slice(0, 2), ['open', 'end over'])
+  await eventually('the end is remembered', async () => await tenant.get(`chat:{${room}}:ended`) === 'over')
+})
+
+t.test('what is appended while Redis is away fails with a clear error, and is not written when it is back', async (t) => {
+  const redis = await startRedis(t)
+  const { broker, commands } = connectBroker(t, redis)
+  await eventually('the broker is connected', () => broker.connected && commands.status === 'ready')
+  const room = crypto.randomUUID()
+  const term = await own(broker, room)
+  redis.signal('SIGSTOP')
+  t.teardown(() => redis.signal('SIGCONT'))
+  const entry = { kind: 'batch', from: { term, n: 0 }, to: { term, n: 1 }, data: '["x"]' } as const
+  await t.rejects(broker.append(room, term, entry, KEEP_ALL), BrokerUnavailableError)
+  await eventually('the loss is noticed', () => !broker.connected && commands.status !== 'ready')
+  await t.rejects(broker.append(room, term, entry, KEEP_ALL), BrokerUnavailableError)
+  const calls: Array<() => Promise<unknown>> = [() => broker.claim(room, undefined, 0, true), () => broker.readLog(room, undefined), () => broker.readParked(room),
+    () => broker.follow(room), () => broker.mark(room, 'x'), () => broker.beat(1000), () => broker.release(room, term, false)]
+  for (const call of calls) await t.rejects(async () => { await call() }, BrokerUnavailableError)
+  redis.signal('SIGCONT')
+  await eventually('it is back', () => broker.connected && commands.status === 'ready')
+  // The first may have arrived before the connection was given up, the second was never sent.
+  t.ok((await broker.readLog(room, undefined)).length <= 1)
+})
+
+t.test('appends keep their order also when Redis has forgotten the scripts', async (t) => {
+  const redis = await startRedis(t)
+  const { broker, commands } = connectBroker(t, redis)
+  await eventually('the broker is connected', () => broker.connected && commands.status === 'ready')
+  await redis.kill()
+  await eventually('the loss is noticed', () => commands.status !== 'ready')
+  await redis.restart()
+  await eventually('it is back', () => commands.status === 'ready')
+  const room = crypto.randomUUID()
+  const term = await own(broker, room)
+  await logMessages(t, broker, room, term, 50)
+  t.equal((await broker.readLog(room, undefined)).length, 50)
+})
+
+t.test('messages that are counted are announced to the billing before', async (t) => {
+  const { broker, commands } = connectBroker(t, redis, { isMetered: true })
+  await eventually('the broker is connected', () => commands.status === 'ready')
+  const room = crypto.randomUUID()
+  const term = await own(broker, room)
+  t.equal(await tenant.zscore('chat:billing:rooms', room), null, 'who owns a room has not said anything yet')
+  await broker.append(room, term, { kind: 'gap', from: { term, n: 0 }, to: { term, n: 0 }, data: '{}' }, KEEP_ALL)
+  t.equal(await tenant.get(`chat:{${room}}:unbilled`), null, 'a gap costs nothing')
+  t.equal(await tenant.zscore('chat:billing:rooms', room), null)
+  await logMessages(t, broker, room, term, 3)
+  t.not(await tenant.zscore('chat:billing:rooms', room), null)
+  t.equal(await tenant.get(`chat:{${room}}:unbilled`), '3')
+  t.equal(await broker.append(room, term, { kind: 'batch', from: { term, n: 9 }, to: { term, n: 10 }, data: '["x"]' }, KEEP_ALL), false)
+  t.equal(await tenant.get(`chat:{${room}}:unbilled`), '3', 'nor what is refused')
+})
+
+t.test('a message that is too large is dropped, counted and said once in the log', async (t) => {
+  const { broker, lines } = connectBroker(t, redis, { maxMessageBytes: 10 })
+  const room = crypto.randomUUID()
+  const listener = await listen(broker, room)
+  for (const message of ['0123456789', '0123456789x', '가나다라', '가나다', '0123456789y']) await tenant.publish(room, message)
+  await eventually('the others have come', () => listener.heard.length === 3)
+  t.same(listener.heard, ['subscribed', 'message 0123456789', 'message 가나다'])
+  await tenant.publish(room, 'last')
+  await eventually('the last has come', () => listener.heard.length === 4)
+  t.match(lines.filter(({ bound }) => bound), [{ roomId: room, bytes: 11, dropped: 1, level: 40, bound: 'MAX_MESSAGE_BYTES' }])
+  t.equal(lines.filter(({ bound }) => bound).length, 1)
+})
+
+t.test('commands that Redis refuses are said once, without what was in them', async (t) => {
+  const redis = await startRedis(t)
+  const tenant = connectTenant(t, redis)
+  const { broker, commands, lines } = connectBroker(t, redis)
+  await eventually('the broker is connected', () => commands.status === 'ready')
+  await tenant.acl('SETUSER', 'default', '-xadd')
+  const room = crypto.randomUUID()
+  const term = await own(broker, room)
+  const entry = { kind: 'batch', from: { term, n: 0 }, to: { term, n: 1 }, data: '["a secret"]' } as const
+  for (let attempt = 0; attempt < 3; attempt++) await t.rejects(broker.append(room, term, entry, KEEP_ALL), BrokerUnavailableError)
+  t.equal(lines.filter(({ msg }) => msg === 'redis refuses a command, retrying').length, 1)
+  t.notMatch(JSON.stringify(lines), /secret/)
+  t.same(await broker.readLog(room, undefined), [])
 })

@@ -1,0 +1,201 @@
+import type { Redis } from 'ioredis'
+import type { Clock } from '../clock.js'
+import type { Log } from '../log.js'
+import { parseLogEntry } from '../sequencing/log-entry.js'
+import type { RoomListener, Signal } from './broker.js'
+import { batchesChannel, endChannel, messageChannel, signalsChannel } from './redis-keys.js'
+
+/** Rooms subscribed to by one command when a lost connection is back. */
+const ROOMS_PER_SUBSCRIBE = 500
+/** A flood of too large messages is said only so often. */
+const OVERSIZED_LOG_INTERVAL_MS = 10_000
+/** Pause before a subscription that failed is tried again. */
+const RETRY_MS = 1000
+
+export interface SubscriptionOptions {
+  readonly subscriber: Redis
+  readonly clock: Clock
+  readonly log: Log
+  readonly maxMessageBytes: number
+}
+
+/** Who listens to which room. Restores what was subscribed to when a lost connection is back. */
+export class RedisSubscriptions {
+  readonly #options: SubscriptionOptions
+  readonly #listeners = new Map<string, RoomListener>()
+  /** Who is called for a message on a channel: one look-up per message. */
+  readonly #channels = new Map<string, (payload: string) => void>()
+  /** Rooms that were not told yet that they are subscribed to. */
+  readonly #unsubscribed = new Set<string>()
+  #ready = false
+  /** Counts connections, to know an answer of an earlier one. */
+  #connection = 0
+  #refused = false
+  #cancelRetry: (() => void) | undefined
+  #oversized = 0
+  #oversizedLoggedAtMs = -Infinity
+
+  constructor (options: SubscriptionOptions) {
+    this.#options = options
+    const { subscriber } = options
+    subscriber.on('message', this.#onMessage)
+    subscriber.on('ready', this.#onReady)
+    subscriber.on('close', this.#onClose)
+    if (subscriber.status === 'ready') this.#onReady()
+  }
+
+  get connected () { return this.#ready }
+
+  add (roomId: string, listener: RoomListener) {
+    this.#listeners.set(roomId, listener)
+    this.#unsubscribed.add(roomId)
+    this.#channels.set(messageChannel(roomId), (message) => {
+      const bytes = Buffer.byteLength(message)
+      if (bytes <= this.#options.maxMessageBytes) listener.onMessage(message)
+      else this.#onOversized(roomId, bytes)
+    })
+    this.#channels.set(endChannel(roomId), (payload) => listener.onEnd(this.#bound(roomId, payload)))
+    this.#channels.set(signalsChannel(roomId), (text) => {
+      const signal = parseSignal(text)
+      if (signal !== undefined) listener.onSignal(signal)
+    })
+    this.#channels.set(batchesChannel(roomId), (text) => {
+      const entry = parseLogEntry(text)
+      if (entry !== undefined) return listener.onLogged(entry)
+      const signal = parseSignal(text)
+      if (signal !== undefined) listener.onSignal(signal)
+    })
+    if (this.#ready) this.#subscribe([roomId])
+  }
+
+  /** Resolves when nothing will be heard any more. */
+  async remove (roomId: string) {
+    const listener = this.#listeners.get(roomId)
+    if (listener === undefined) return
+    this.#unsubscribed.delete(roomId)
+    const channels = [...subscribedChannels(roomId), batchesChannel(roomId)]
+    // Without a connection there is no subscription either.
+    if (this.#ready) await this.#options.subscriber.unsubscribe(...channels).catch(() => {})
+    // The room may have been added anew meanwhile.
+    if (this.#listeners.get(roomId) !== listener) return
+    this.#listeners.delete(roomId)
+    // A connection that was lost meanwhile has put it back.
+    this.#unsubscribed.delete(roomId)
+    for (const channel of channels) this.#channels.delete(channel)
+  }
+
+  async follow (roomId: string) {
+    await this.#options.subscriber.subscribe(batchesChannel(roomId))
+  }
+
+  unfollow (roomId: string) {
+    if (this.#ready) this.#options.subscriber.unsubscribe(batchesChannel(roomId)).catch(() => {})
+  }
+
+  close () {
+    const { subscriber } = this.#options
+    subscriber.off('message', this.#onMessage)
+    subscriber.off('ready', this.#onReady)
+    subscriber.off('close', this.#onClose)
+    this.#listeners.clear()
+    this.#channels.clear()
+    this.#unsubscribed.clear()
+    this.#cancelRetry?.()
+  }
+
+  readonly #onMessage = (channel: string, payload: string) => {
+    this.#channels.get(channel)?.(payload)
+  }
+
+  readonly #onReady = () => {
+    // ioredis says so a tick after its status: the constructor may have seen it already.
+    if (this.#ready) return
+    this.#ready = true
+    const roomIds = [...this.#unsubscribed]
+    for (let start = 0; start < roomIds.length; start += ROOMS_PER_SUBSCRIBE) {
+      this.#subscribe(roomIds.slice(start, start + ROOMS_PER_SUBSCRIBE))
+    }
+  }
+
+  readonly #onClose = () => {
+    this.#connection++
+    if (!this.#ready) return
+    this.#ready = false
+    this.#refused = false
+    if (this.#listeners.size > 0) this.#options.log.warn({ rooms: this.#listeners.size }, 'rooms hear nothing until redis is back')
+    for (const [roomId, listener] of this.#listeners) {
+      this.#unsubscribed.add(roomId)
+      listener.onInterrupted()
+    }
+  }
+
+  /** Subscribes, and tells the listeners. What fails while the connection lives is tried again. */
+  async #subscribe (roomIds: string[]) {
+    const connection = this.#connection
+    const listeners = roomIds.map((roomId) => this.#listeners.get(roomId))
+    try {
+      await this.#options.subscriber.subscribe(...roomIds.flatMap(subscribedChannels))
+    } catch (error) {
+      // After a lost connection all begins anew with its return.
+      if (connection === this.#connection) this.#onFailed(error)
+      return
+    }
+    if (connection !== this.#connection) return
+    for (const [index, roomId] of roomIds.entries()) {
+      const listener = listeners[index]
+      // The room may have gone, gone and come back, or been told by another attempt, while Redis answered.
+      if (listener !== undefined && this.#listeners.get(roomId) === listener && this.#unsubscribed.delete(roomId)) listener.onSubscribed()
+    }
+    if (this.#refused && this.#unsubscribed.size === 0) {
+      this.#refused = false
+      this.#options.log.info({}, 'redis subscribes again')
+    }
+  }
+
+  /** A connection that is just being lost fails too, before ioredis says so: that is no refusal. */
+  #onFailed (error: unknown) {
+    const reason = error instanceof Error ? error.message : String(error)
+    if (!this.#refused && error instanceof Error && (error.name === 'ReplyError' || reason === 'Command timed out')) {
+      this.#refused = true
+      this.#options.log.error({ reason }, 'redis does not subscribe, retrying')
+    }
+    this.#cancelRetry ??= this.#options.clock.after(RETRY_MS, () => {
+      this.#cancelRetry = undefined
+      // One by one: a refusal of one room must not keep the others out.
+      if (this.#ready) for (const roomId of this.#unsubscribed) this.#subscribe([roomId])
+    })
+  }
+
+  #onOversized (roomId: string, bytes: number) {
+    this.#oversized++
+    const { clock, log, maxMessageBytes } = this.#options
+    const nowMs = clock.now()
+    if (nowMs - this.#oversizedLoggedAtMs < OVERSIZED_LOG_INTERVAL_MS) return
+    this.#oversizedLoggedAtMs = nowMs
+    log.warn({ roomId, bytes, dropped: this.#oversized, bound: 'MAX_MESSAGE_BYTES', maxMessageBytes }, 'message is too large, dropped')
+  }
+
+  #bound (roomId: string, payload: string): string {
+    const { maxMessageBytes, log } = this.#options
+    const bytes = Buffer.byteLength(payload)
+    if (bytes <= maxMessageBytes) return payload
+    log.warn({ roomId, bytes, bound: 'MAX_MESSAGE_BYTES', maxMessageBytes }, 'payload of an end is too large, dropped')
+    return '{}'
+  }
+}
+
+function subscribedChannels (roomId: string): string[] {
+  return [messageChannel(roomId), endChannel(roomId), signalsChannel(roomId)]
+}
+
+const INTEGER = /^\d{1,15}$/
+
+/** @returns undefined for what is no signal: anybody may publish there */
+function parseSignal (text: string): Signal | undefined {
+  const [type = '', name, first = '', second = '', ...rest] = text.slice(0, 200).split(' ')
+  if (!name || rest.length > 0) return undefined
+  if (type === 'mark' && second === '') return { type, instance: name, word: first }
+  if ((type === 'claimed' || type === 'released') && INTEGER.test(first)) return { type, instance: name, term: Number(first) }
+  if (type === 'marked' && INTEGER.test(first) && INTEGER.test(second)) return { type, word: name, term: Number(first), n: Number(second) }
+  return undefined
+}
