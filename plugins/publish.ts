@@ -11,7 +11,7 @@ declare module 'fastify' {
   }
 }
 
-const Accepted = { description: 'Handed to the broker.', type: 'null' }
+const Accepted = { description: 'Published, or parked until the room is opened.', type: 'null' }
 
 /** Refuses bytes that are no UTF-8, which would become others on their way. */
 const utf8 = new TextDecoder('utf-8', { fatal: true })
@@ -60,7 +60,7 @@ const publish: FastifyPluginAsyncTypebox = async (app) => {
     bodyLimit,
     schema: {
       summary: 'Publish a message',
-      description: 'Published to the room as the JSON text that was sent. Same as `PUBLISH <sessionId> <message>` in Redis.',
+      description: 'Published to the room as the JSON text that was sent, like `PUBLISH <sessionId> <message>` in Redis; but while no instance has the room open it is parked, and comes first when the room is opened.',
       tags: ['publishers'],
       ...security,
       params: SessionParams,
@@ -70,6 +70,7 @@ const publish: FastifyPluginAsyncTypebox = async (app) => {
   }, async (request, reply) => {
     const outcome = await app.broker.publish(request.params.sessionId.toLowerCase(), request.jsonText)
     if (outcome === 'room-ended') throw apiError('GONE')
+    if (outcome === 'parking-full') throw apiError('SERVICE_UNAVAILABLE')
     return reply.code(202).send()
   })
 

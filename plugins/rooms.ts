@@ -15,7 +15,6 @@ export default fp(async (app) => {
     flushIntervalMs: config.FLUSH_INTERVAL_MS,
     historyMessages: config.HISTORY_MESSAGES,
     historyBytes: config.HISTORY_BYTES,
-    maxMessageBytes: config.MAX_MESSAGE_BYTES,
     retryMs: config.RETRY_MS,
     subscribeTimeoutMs: config.SUBSCRIBE_TIMEOUT_MS,
     roomLingerMs: config.ROOM_LINGER_MS,
@@ -23,9 +22,11 @@ export default fp(async (app) => {
     slowViewerTimeoutMs: config.SLOW_VIEWER_TIMEOUT_MS,
     maxViewers: config.MAX_VIEWERS,
     maxRooms: config.MAX_ROOMS,
-    endedTtlMs: config.ENDED_TTL_MS
+    endedTtlMs: config.ENDED_TTL_MS,
+    leaseMs: config.LEASE_MS,
+    handoverMs: config.HANDOVER_MS
   }, systemClock, app.log)
   app.decorate('rooms', rooms)
   app.addHook('preClose', () => rooms.drain(config.DRAIN_MS))
-  app.addHook('onClose', async () => rooms.close())
+  app.addHook('onClose', () => rooms.close())
 }, { name: 'rooms', dependencies: ['env', 'broker'], decorators: { fastify: ['config', 'broker'] } })

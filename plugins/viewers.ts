@@ -32,16 +32,16 @@ const StreamRequestHeaders = Type.Object({
 })
 
 const STREAM_EXAMPLE = `retry:2431
-id:1790000000000123456-0
+id:1790000000000-0
 
-id:1790000000000123456-2
+id:1790000000000-2
 data:["{\\"id\\":\\"u1\\",\\"nickname\\":\\"mina\\",\\"message\\":\\"hi\\"}","{\\"id\\":\\"u2\\",\\"nickname\\":\\"jun\\",\\"message\\":\\"hello\\"}"]
 
 :
 
-id:1790000000007654321-2
+id:1790000042000-2
 event:gap
-data:{"reason":"broker-reconnect","from":"1790000000000123456-2","to":"1790000000007654321-2","missed":null}
+data:{"reason":"broker-reconnect","from":"1790000000000-2","to":"1790000042000-2","missed":null}
 
 event:end
 data:{"reason":"broadcast over"}
@@ -52,9 +52,9 @@ const schema = {
   summary: 'Watch a chat room',
   description: `A Server-Sent Events stream of the room's messages, to be read with \`EventSource\`.
 
-- **unnamed event**: a batch. Its data is a JSON array of strings, each one message exactly as published, in publishing order. Its id is \`<term>-<n>\`.
-- **\`gap\`**: messages were, or may have been, lost here: \`{"reason","from","to","missed"}\`. \`from\` and \`to\` are event ids (\`from\` may be null), \`missed\` is their number or null when unknown. Reasons: \`broker-reconnect\`, \`slow-viewer\`, \`history-exceeded\`, \`unknown-id\`. Silence means that nothing was lost.
-- **\`end\`**: the room is over; the data is what was published with its end. The stream closes, and reconnecting is answered with 204, which makes EventSource stop.
+- **unnamed event**: a batch. Its data is a JSON array of strings, each one message exactly as published, in publishing order. Its id is \`<term>-<n>\`, the same on every instance, and never goes back.
+- **\`gap\`**: messages were, or may have been, lost here: \`{"reason","from","to","missed"}\`. \`from\` and \`to\` are event ids (\`from\` may be null), \`missed\` is their number or null when unknown. Reasons: \`broker-reconnect\`, \`sequencer-lost\`, \`room-idle\`, \`overflow\`, \`slow-viewer\`, \`history-exceeded\`, \`unknown-id\`. Silence means that nothing was lost.
+- **\`end\`**: the room is over; the data is what was published with its end. The stream closes, and reconnecting is answered with 204, which makes EventSource stop. Who has missed something of a room that has ended gets that first.
 - **comments** (lines that begin with a colon) keep a silent stream alive, or name the reason why the instance closes it: \`draining\`, \`max-viewers\`, \`max-rooms\`. Reconnect after the \`retry\` time, as EventSource does by itself.`,
   tags: ['viewers'],
   params: SessionParams,
@@ -120,15 +120,18 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
     if (!await isNext(request, reply)) throw apiError('BAD_REQUEST')
     const { socket } = request.raw
     const roomId = request.params.sessionId.toLowerCase()
-    const room = rooms.enter(roomId)
+    // An empty header or parameter is no id.
+    const lastEventId = request.headers['last-event-id'] || request.query.lastEventId || undefined
+    const room = rooms.enter(roomId, lastEventId)
     if (room === 'room-ended') return reply.code(204).send()
     if (typeof room === 'string') return refuse(reply, socket, room)
 
     await room.opened
     // Meanwhile the viewer may have left, the room ended, or a drain begun. From here on there is no await.
-    if (socket.destroyed || room.hasEnded || rooms.draining) {
+    const isOver = room.hasEnded && room.hasSeenAll(lastEventId)
+    if (socket.destroyed || isOver || rooms.draining) {
       rooms.leave(room)
-      if (room.hasEnded) return reply.code(204).send()
+      if (isOver) return reply.code(204).send()
       return refuse(reply, socket, 'draining')
     }
 
@@ -140,8 +143,6 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
     })
     socket.cork()
     openStream(reply, socket)
-    // An empty header or parameter is no id.
-    const lastEventId = request.headers['last-event-id'] || request.query.lastEventId || undefined
     room.join(viewer, { lastEventId, recent: request.query.recent })
     socket.uncork()
   })

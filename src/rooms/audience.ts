@@ -8,26 +8,34 @@ import type { Viewer } from './viewer.js'
 const CATCH_UP_BYTES = 65_536
 
 /**
- * The viewers of one room, each either live or behind.
+ * The viewers of one room, each live, behind, or waiting.
  *
  * Invariant: a live viewer has been written every entry of the history up to the last; a viewer that is behind has been
- * written every entry up to its position, and nothing more is written to it until it has drained. A viewer moves between
- * the two only within one turn of the event loop, so a stream never mixes replay and live, and no entry is
+ * written every entry up to its position, and nothing more is written to it until it has drained; a viewer that is waiting
+ * has been written no entry, because it is not known yet where it begins. A viewer moves between them only within one turn of the event loop, so a stream never mixes replay and live, and no entry is
  * written twice or left out.
  */
 export class Audience {
   readonly #live = new Set<Viewer>()
   readonly #behind = new Map<Viewer, Position>()
+  readonly #waiting = new Set<Viewer>()
   #closed = false
 
   constructor (private readonly history: History, private readonly slowViewers: TimeoutQueue<Viewer>) {}
 
-  get size () { return this.#live.size + this.#behind.size }
+  get size () { return this.#live.size + this.#behind.size + this.#waiting.size }
 
-  viewers (): Viewer[] { return [...this.#live, ...this.#behind.keys()] }
+  viewers (): Viewer[] { return [...this.#live, ...this.#behind.keys(), ...this.#waiting] }
+
+  /** Keeps a viewer that will `join` later; until then it gets heartbeats only. */
+  wait (viewer: Viewer, lead: Buffer) {
+    this.#waiting.add(viewer)
+    viewer.write(lead)
+  }
 
   /** Writes `lead`, then what the history holds from `start` on, then all that comes. */
   join (viewer: Viewer, lead: readonly Buffer[], start: Position) {
+    this.#waiting.delete(viewer)
     let frames = [...lead]
     let position = start
     while (true) {
@@ -39,7 +47,7 @@ export class Audience {
         position = entry.to
       }
       if (frames.length > 0 && !viewer.writeAll(frames)) {
-        this.#wait(viewer, position)
+        this.#fallBehind(viewer, position)
         return
       }
       if (position.seq === this.history.last.seq) break
@@ -53,6 +61,7 @@ export class Audience {
   leave (viewer: Viewer) {
     this.#live.delete(viewer)
     this.#behind.delete(viewer)
+    this.#waiting.delete(viewer)
     this.slowViewers.delete(viewer)
   }
 
@@ -60,15 +69,17 @@ export class Audience {
   broadcast (entry: Entry) {
     const { frame } = entry
     for (const viewer of this.#live) {
-      if (!viewer.write(frame)) this.#wait(viewer, entry.to)
+      if (!viewer.write(frame)) this.#fallBehind(viewer, entry.to)
     }
   }
 
   heartbeat () {
     const { last } = this.history
     for (const viewer of this.#live) {
-      if (!viewer.write(HEARTBEAT_FRAME)) this.#wait(viewer, last)
+      if (!viewer.write(HEARTBEAT_FRAME)) this.#fallBehind(viewer, last)
     }
+    // A few bytes each: these do not wait for long.
+    for (const viewer of this.#waiting) viewer.write(HEARTBEAT_FRAME)
   }
 
   /** Nothing comes after the newest entry: whoever has it is disconnected; who is behind gets there first. */
@@ -82,13 +93,13 @@ export class Audience {
     if (this.#behind.has(viewer)) {
       this.leave(viewer)
       viewer.destroy(reason)
-    } else if (this.#live.has(viewer)) {
+    } else if (this.#live.has(viewer) || this.#waiting.has(viewer)) {
       viewer.write(farewell)
       this.#disconnect(viewer, reason)
     }
   }
 
-  #wait (viewer: Viewer, position: Position) {
+  #fallBehind (viewer: Viewer, position: Position) {
     this.#live.delete(viewer)
     this.#behind.set(viewer, position)
     this.slowViewers.touch(viewer)

@@ -4,7 +4,9 @@ import type { Clock } from '../clock.js'
 import type { Log } from '../log.js'
 import { TimeoutQueue } from '../timeout-queue.js'
 import type { DisconnectReason } from './disconnect-reason.js'
-import { Room, type RoomContext, type RoomSettings } from './room.js'
+import { Gate } from '../sequencing/gate.js'
+import { Membership } from '../sequencing/membership.js'
+import { Room, type RoomContext, type RoomSettings, type WaitingViewer } from './room.js'
 import type { Viewer } from './viewer.js'
 
 /** Ended rooms known without asking the broker, for so long at the most: their viewers come back all at once. */
@@ -12,6 +14,10 @@ const RECENTLY_ENDED = 10_000
 const RECENTLY_ENDED_MS = 60_000
 /** Viewers are let go in steps of so many ms. */
 const DRAIN_STEP_MS = 50
+/** So many rooms ask for their owner at a time. */
+const ROOMS_ASKING = 200
+/** A viewer whose last event has not come to this instance for so long brings an id that nobody gave out. */
+const AHEAD_TIMEOUT_MS = 10_000
 /** How long the last streams of a drain may take to write out what they hold. */
 const DRAIN_GRACE_MS = 1000
 
@@ -23,6 +29,10 @@ export interface RegistrySettings extends RoomSettings {
   readonly maxViewers: number
   readonly maxRooms: number
   readonly endedTtlMs: number
+  /** How long an instance counts as living after its last heartbeat. */
+  readonly leaseMs: number
+  /** How long a room that is owned waits for another instance to take it when this one stops. */
+  readonly handoverMs: number
 }
 
 /**
@@ -35,7 +45,12 @@ export class RoomRegistry {
   readonly #lingering: TimeoutQueue<Room>
   readonly #slowViewers: TimeoutQueue<Viewer>
   readonly #heartbeats: TimeoutQueue<Room>
-  readonly #recentlyEnded: LRUCache<string, true>
+  /** By room, the id of its last event. */
+  readonly #recentlyEnded: LRUCache<string, string>
+  readonly #aheadViewers: TimeoutQueue<WaitingViewer>
+  /** Rooms that are giving up their ownership. */
+  readonly #closing = new Map<string, Promise<void>>()
+  readonly #membership: Membership
   readonly #context: RoomContext
   #viewers = 0
   #draining = false
@@ -45,10 +60,17 @@ export class RoomRegistry {
     this.#lingering = new TimeoutQueue(clock, settings.roomLingerMs, (room) => this.#drop(room))
     this.#slowViewers = new TimeoutQueue(clock, settings.slowViewerTimeoutMs, (viewer) => viewer.destroy('slow-viewer'))
     this.#heartbeats = new TimeoutQueue(clock, settings.heartbeatMs, (room) => room.heartbeat())
+    this.#aheadViewers = new TimeoutQueue(clock, AHEAD_TIMEOUT_MS, (waiting) => waiting.room.giveUp(waiting))
+    this.#membership = new Membership(broker, settings.leaseMs, clock, log)
+    this.#membership.start()
     this.#context = {
+      broker,
+      membership: this.#membership,
+      gate: new Gate(ROOMS_ASKING),
       settings,
       clock,
       log,
+      aheadViewers: this.#aheadViewers,
       heartbeats: this.#heartbeats,
       slowViewers: this.#slowViewers,
       onEnded: (room) => this.#onEnded(room)
@@ -64,11 +86,13 @@ export class RoomRegistry {
    * Takes a place in a room, which keeps the room until `leave`. The stream may begin when the room has `opened`,
    * unless it `hasEnded` by then.
    *
+   * @param lastEventId the last event the viewer has seen: it may not have seen all of a room that has ended
    * @returns the room, or why there is no place
    */
-  enter (roomId: string): Room | DisconnectReason {
+  enter (roomId: string, lastEventId?: string): Room | DisconnectReason {
     if (this.#draining) return 'draining'
-    if (this.#recentlyEnded.has(roomId)) return 'room-ended'
+    const lastId = this.#recentlyEnded.get(roomId)
+    if (lastId !== undefined && (lastEventId === undefined || lastEventId === lastId)) return 'room-ended'
     if (this.settings.maxViewers > 0 && this.#viewers >= this.settings.maxViewers) return 'max-viewers'
     const room = this.#rooms.get(roomId) ?? this.#create(roomId)
     if (room === undefined) return 'max-rooms'
@@ -82,15 +106,17 @@ export class RoomRegistry {
   leave (room: Room) {
     this.#viewers--
     room.places--
-    if (room.places === 0 && this.#rooms.get(room.id) === room) this.#lingering.touch(room)
+    if (room.places === 0 && this.#rooms.get(room.id) === room && !this.#draining) this.#lingering.touch(room)
   }
 
   /**
    * Lets all viewers go, spread over `durationMs` so that the other instances do not get them all at once, and takes no
-   * new ones. Resolves when all streams are closed.
+   * new ones. Then waits until other instances have taken the rooms, so that their messages are heard meanwhile. Resolves
+   * when all streams are closed and all rooms are in other hands, or HANDOVER_MS have passed.
    */
   async drain (durationMs: number) {
     this.#draining = true
+    this.#lingering.clear()
     const leaving = shuffle([...this.#rooms.values()].flatMap((room) => room.viewers().map((viewer) => ({ room, viewer }))))
     this.log.info({ viewers: leaving.length, durationMs }, 'draining')
     const startedAt = this.clock.now()
@@ -103,14 +129,27 @@ export class RoomRegistry {
     }
     for (let waitedMs = 0; this.#slowViewers.size > 0 && waitedMs < DRAIN_GRACE_MS; waitedMs += DRAIN_STEP_MS) await this.#pause(DRAIN_STEP_MS)
     for (const viewer of this.#slowViewers.items()) viewer.destroy('draining')
+    await this.#handOver()
   }
 
-  /** Drops all rooms and stops all timers. */
-  close () {
+  /** Drops all rooms and stops all timers. Resolves when other instances may have the rooms. */
+  async close () {
     for (const room of this.#rooms.values()) this.#drop(room)
     this.#lingering.clear()
     this.#slowViewers.clear()
     this.#heartbeats.clear()
+    this.#aheadViewers.clear()
+    await Promise.all(this.#closing.values())
+    await this.#membership.close()
+  }
+
+  async #handOver () {
+    const deadlineMs = this.clock.now() + this.settings.handoverMs
+    while (this.#rooms.size > 0 && this.#membership.others.size > 0 && this.clock.now() < deadlineMs) {
+      for (const room of this.#rooms.values()) if (room.sequencer.handOver()) this.#drop(room)
+      if (this.#rooms.size > 0) await this.#pause(DRAIN_STEP_MS)
+    }
+    if (this.#rooms.size > 0) this.log.info({ rooms: this.#rooms.size }, 'rooms that no other instance has taken')
   }
 
   #create (roomId: string): Room | undefined {
@@ -121,22 +160,27 @@ export class RoomRegistry {
     }
     const room = new Room(roomId, this.broker.connected, this.#context)
     this.#rooms.set(roomId, room)
-    this.broker.subscribe(roomId, room)
+    const closing = this.#closing.get(roomId)
+    if (closing === undefined) room.sequencer.start()
+    else closing.then(() => room.sequencer.start())
     this.log.debug({ roomId }, 'room opened')
     return room
   }
 
   #drop (room: Room) {
-    room.close()
     this.#rooms.delete(room.id)
     this.#lingering.delete(room)
-    this.broker.unsubscribe(room.id)
+    // What was dropped before may be closing still.
+    const closing = Promise.all([this.#closing.get(room.id), room.close()]).then(() => {
+      if (this.#closing.get(room.id) === closing) this.#closing.delete(room.id)
+    })
+    this.#closing.set(room.id, closing)
     this.log.debug({ roomId: room.id }, 'room closed')
   }
 
   #onEnded (room: Room) {
-    this.#recentlyEnded.set(room.id, true)
-    this.#drop(room)
+    this.#recentlyEnded.set(room.id, room.lastEventId)
+    if (this.#rooms.get(room.id) === room) this.#drop(room)
     this.log.info({ roomId: room.id }, 'room ended')
   }
 

@@ -1,36 +1,30 @@
-import type { RoomListener } from '../broker/broker.js'
 import type { Clock } from '../clock.js'
-import type { Log } from '../log.js'
+import { Sequencer, type Outlet, type SequencerContext, type SequencerSettings } from '../sequencing/sequencer.js'
 import type { TimeoutQueue } from '../timeout-queue.js'
 import { Audience } from './audience.js'
-import { Batcher } from './batcher.js'
 import type { DisconnectReason } from './disconnect-reason.js'
-import { createTerm, parseEventId } from './event-id.js'
+import { compareEventIds, formatEventId, parseEventId } from './event-id.js'
 import { goodbyeFrame, helloFrame } from './frame.js'
-import { History, type Entry } from './history.js'
+import { History, type Continuation, type Entry } from './history.js'
 import type { Viewer } from './viewer.js'
 
-/** A room that is flooded with too large messages says so only so often. */
-const OVERSIZED_LOG_INTERVAL_MS = 10_000
-
-export interface RoomSettings {
-  readonly flushIntervalMs: number
+export interface RoomSettings extends SequencerSettings {
   readonly historyMessages: number
   readonly historyBytes: number
-  readonly maxMessageBytes: number
   readonly retryMs: number
   readonly subscribeTimeoutMs: number
 }
 
 /** What the rooms of an instance share. */
-export interface RoomContext {
+export interface RoomContext extends SequencerContext {
   readonly settings: RoomSettings
   readonly clock: Clock
-  readonly log: Log
   /** Calls `heartbeat` on a room whose viewers have been silent for long enough. */
   readonly heartbeats: TimeoutQueue<Room>
   /** Disconnects viewers that have taken no bytes for too long. */
   readonly slowViewers: TimeoutQueue<Viewer>
+  /** Calls `giveUp` on the room of a viewer whose place has not come for too long. */
+  readonly aheadViewers: TimeoutQueue<WaitingViewer>
   /** Called once, after a room has told its viewers of its end. */
   onEnded (room: Room): void
 }
@@ -43,64 +37,83 @@ export interface StartOptions {
   readonly recent: number
 }
 
+/** A viewer of which it is not known yet where its stream goes on. */
+export interface WaitingViewer {
+  readonly room: Room
+  readonly viewer: Viewer
+  readonly start: StartOptions
+}
+
 /**
- * One chat room on this instance: hears messages from the broker, gathers them into batches, keeps the latest,
- * and writes each batch as one frame to all viewers.
+ * One chat room on this instance: what its sequencer says is kept in the history, and written as one frame to all
+ * viewers.
  */
-export class Room implements RoomListener {
+export class Room implements Outlet {
   /** Places taken by viewers, also by those whose stream has not begun or is just ending. The registry counts it. */
   places = 0
-  /** Resolves when streams may begin: the broker listens, or has not said so for SUBSCRIBE_TIMEOUT_MS, or the room has ended. */
+  /** Resolves when streams may begin: the history is complete, or that takes longer than SUBSCRIBE_TIMEOUT_MS, or the room has ended. */
   readonly opened: Promise<void>
+  readonly sequencer: Sequencer
 
   readonly #context: RoomContext
-  readonly #batcher: Batcher
   readonly #history: History
   readonly #audience: Audience
+  readonly #waiting = new Map<Viewer, WaitingViewer>()
   #resolveOpened: () => void = () => {}
   #cancelOpenTimeout: (() => void) | undefined
-  #isOpened = false
-  /** Streams were open while nobody listened: what is heard next comes after a gap. */
-  #mayHaveMissed = false
   #hasEnded = false
-  #oversized = 0
-  #oversizedLoggedAt = -Infinity
 
   /** @param waitForBroker false: streams begin at once, because the broker is known not to answer now */
   constructor (readonly id: string, waitForBroker: boolean, context: RoomContext) {
     const { settings, clock } = context
     this.#context = context
-    this.#batcher = new Batcher(clock, settings.flushIntervalMs, (messages) => this.#say(this.#history.appendMessages(messages)))
-    this.#history = new History(createTerm(clock.epochMs()), settings.historyMessages, settings.historyBytes)
+    this.#history = new History(settings.historyMessages, settings.historyBytes)
     this.#audience = new Audience(this.#history, context.slowViewers)
+    this.sequencer = new Sequencer(id, this.#history, this, context)
     this.opened = new Promise((resolve) => { this.#resolveOpened = resolve })
-    if (waitForBroker) this.#cancelOpenTimeout = clock.after(settings.subscribeTimeoutMs, () => this.#openUnheard())
-    else this.#openUnheard()
+    if (waitForBroker) this.#cancelOpenTimeout = clock.after(settings.subscribeTimeoutMs, () => this.#resolveOpened())
+    else this.#resolveOpened()
   }
 
   get hasEnded () { return this.#hasEnded }
 
   viewers (): Viewer[] { return this.#audience.viewers() }
 
-  /** Begins a viewer's stream: what it missed or asked for, then all that comes. Only once `opened`, and not after the end. */
-  join (viewer: Viewer, { lastEventId, recent }: StartOptions) {
-    const { position, lead } = lastEventId === undefined
-      ? this.#history.recent(recent)
-      : this.#history.afterId(parseEventId(lastEventId))
-    // A lead carries its own id; until the viewer has read it, the id it came with stays in force.
-    const hello = lead ? [helloFrame(this.#retryMs()), lead] : [helloFrame(this.#retryMs(), position)]
-    this.#audience.join(viewer, hello, position)
-    if (this.#audience.size === 1) this.#context.heartbeats.touch(this)
+  /** Id of the last event. */
+  get lastEventId () { return formatEventId(this.#history.last) }
+
+  /** Whether there is nothing more to say to a viewer of a room that has ended than just that. */
+  hasSeenAll (lastEventId: string | undefined): boolean {
+    const id = parseEventId(lastEventId ?? '')
+    const continuation = id && this.#history.afterId(id)
+    if (continuation === undefined) return true
+    const next = this.#history.next(continuation.position)
+    return continuation.lead === undefined && (next === undefined || next.kind === 'end')
+  }
+
+  /** Begins a viewer's stream: what it missed or asked for, then all that comes. Only once `opened`. */
+  join (viewer: Viewer, start: StartOptions) {
+    if (this.#audience.size === 0) this.#context.heartbeats.touch(this)
+    const continuation = this.sequencer.isOpen ? this.#continuationOf(start) : undefined
+    if (continuation !== undefined) {
+      this.#begin(viewer, continuation, start.lastEventId)
+      return
+    }
+    const waiting = { room: this, viewer, start }
+    this.#waiting.set(viewer, waiting)
+    this.#audience.wait(viewer, helloFrame(this.#retryMs()))
+    if (this.sequencer.isOpen) this.#context.aheadViewers.touch(waiting)
   }
 
   /** Forgets a viewer whose socket is closed. */
   leave (viewer: Viewer) {
+    this.#stopWaiting(viewer)
     this.#audience.leave(viewer)
   }
 
   /** Sends a viewer away to come back, with its place, to another instance. */
   dismiss (viewer: Viewer, reason: DisconnectReason) {
-    this.#batcher.flush()
+    this.sequencer.flush()
     this.#audience.dismiss(viewer, goodbyeFrame(reason, this.#retryMs()), reason)
   }
 
@@ -110,84 +123,81 @@ export class Room implements RoomListener {
     this.#context.heartbeats.touch(this)
   }
 
-  /** Stops; the room is used no more. */
-  close () {
+  /** The place of a viewer has not come: nobody gave out its id, unless this instance is out of touch. */
+  giveUp (waiting: WaitingViewer) {
+    if (!this.sequencer.isInTouch && !this.#hasEnded) {
+      this.#context.aheadViewers.touch(waiting)
+      return
+    }
+    const { viewer } = waiting
+    this.#stopWaiting(viewer)
+    this.#begin(viewer, this.#history.afterUnknownId())
+  }
+
+  /** Stops; the room is used no more. Resolves when another instance may have it. */
+  async close () {
     this.#cancelOpenTimeout?.()
-    this.#batcher.close()
+    this.#resolveOpened()
     this.#context.heartbeats.delete(this)
+    await this.sequencer.close()
   }
 
   onOpen () {
-    this.#sayWhatMayBeMissed()
-    this.#open()
-  }
-
-  onInterrupted () {
-    if (this.#isOpened) this.#mayHaveMissed = true
-  }
-
-  onMessage (message: string) {
-    // Nobody is promised what comes before the broker says that it hears everything.
-    if (this.#hasEnded || !this.#isOpened) return
-    this.#sayWhatMayBeMissed()
-    const bytes = Buffer.byteLength(message)
-    if (bytes > this.#context.settings.maxMessageBytes) this.#dropOversized(bytes)
-    else this.#batcher.add(message, bytes)
-  }
-
-  onEnd (payload: string) {
-    if (this.#hasEnded) return
-    this.#hasEnded = true
-    this.#sayWhatMayBeMissed()
-    this.#batcher.flush()
-    this.#say(this.#history.appendEnd(payload))
-    this.#audience.close()
-    this.close()
-    this.#open()
-    this.#context.onEnded(this)
-  }
-
-  #open () {
-    this.#isOpened = true
     this.#cancelOpenTimeout?.()
+    for (const { viewer, start } of [...this.#waiting.values()]) {
+      this.#stopWaiting(viewer)
+      // A new viewer was promised everything from its beginning on, but nobody listened.
+      if (start.lastEventId === undefined) this.#begin(viewer, this.#history.afterNotListening())
+      else this.join(viewer, start)
+    }
     this.#resolveOpened()
   }
 
-  /** Lets streams begin although the broker does not listen yet. */
-  #openUnheard () {
-    this.#mayHaveMissed = true
-    this.#open()
-  }
-
-  /**
-   * Invariant: a gap stands in the history before everything that was heard after an interruption, and after everything
-   * heard before it. It is said when something is heard again, not when the interruption begins: who joins in
-   * between is concerned too.
-   */
-  #sayWhatMayBeMissed () {
-    if (!this.#mayHaveMissed) return
-    this.#mayHaveMissed = false
-    this.#batcher.flush()
-    this.#context.log.debug({ roomId: this.id }, 'room may have missed messages')
-    this.#say(this.#history.appendGap('broker-reconnect', createTerm(this.#context.clock.epochMs())))
-  }
-
-  #say (entry: Entry) {
+  onSaid (entry: Entry) {
     this.#audience.broadcast(entry)
     if (this.#audience.size > 0) this.#context.heartbeats.touch(this)
+    for (const { viewer, start } of [...this.#waiting.values()]) {
+      const continuation = this.sequencer.isOpen ? this.#continuationOf(start) : undefined
+      if (continuation === undefined) continue
+      this.#stopWaiting(viewer)
+      this.#begin(viewer, continuation, start.lastEventId)
+    }
+  }
+
+  onEnded () {
+    this.#hasEnded = true
+    for (const waiting of [...this.#waiting.values()]) this.giveUp(waiting)
+    this.#audience.close()
+    this.#cancelOpenTimeout?.()
+    this.#context.heartbeats.delete(this)
+    this.#resolveOpened()
+    this.#context.onEnded(this)
+  }
+
+  /** @returns undefined when it is not known yet: what the viewer has seen has not come here */
+  #continuationOf ({ lastEventId, recent }: StartOptions): Continuation | undefined {
+    if (lastEventId === undefined) return this.#history.recent(recent)
+    const id = parseEventId(lastEventId)
+    if (id === undefined) return this.#history.afterUnknownId()
+    return this.#history.afterId(id) ?? (this.sequencer.isOwner || this.#hasEnded ? this.#history.afterUnknownId() : undefined)
+  }
+
+  #begin (viewer: Viewer, { position, lead }: Continuation, lastEventId = '') {
+    // A lead carries its own id; until the viewer has read it, the id it came with stays in force.
+    const seen = parseEventId(lastEventId)
+    const id = lead || (seen && compareEventIds(position, seen) < 0) ? undefined : position
+    this.#audience.join(viewer, [helloFrame(this.#retryMs(), id), ...(lead ? [lead] : [])], position)
+  }
+
+  #stopWaiting (viewer: Viewer) {
+    const waiting = this.#waiting.get(viewer)
+    if (waiting === undefined) return
+    this.#waiting.delete(viewer)
+    this.#context.aheadViewers.delete(waiting)
   }
 
   /** Spread, so that viewers who lost their streams together do not come back together. */
   #retryMs () {
     return this.#context.settings.retryMs * (0.5 + Math.random())
-  }
-
-  #dropOversized (bytes: number) {
-    this.#oversized++
-    const now = this.#context.clock.now()
-    if (now - this.#oversizedLoggedAt < OVERSIZED_LOG_INTERVAL_MS) return
-    this.#oversizedLoggedAt = now
-    const { maxMessageBytes } = this.#context.settings
-    this.#context.log.warn({ roomId: this.id, bytes, dropped: this.#oversized, bound: 'MAX_MESSAGE_BYTES', maxMessageBytes }, 'message is too large, dropped')
   }
 }

@@ -149,7 +149,7 @@ t.test('when the server was killed and is back, so is the page, which shows noth
   await restart()
   await chat.untilState('open')
   await chat.page.waitForSelector('#list [data-kind=gap]')
-  t.equal(await chat.page.textContent('#list [data-kind=gap]'), 'Some messages may be missing hereunknown-id')
+  t.equal(await chat.page.textContent('#list [data-kind=gap]'), 'Some messages may be missing herehistory-exceeded')
   await chat.say('after')
   await chat.untilLast('after')
   t.same(await chat.texts(), ['before', 'after'])

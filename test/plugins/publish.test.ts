@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
+import { luaScript } from '../../src/lua.js'
 import { build } from '../fixtures/build.js'
-import { startRedis } from '../fixtures/redis.js'
+import { connectTenant, startRedis } from '../fixtures/redis.js'
 
 const redis = await startRedis(t)
 
@@ -100,6 +101,44 @@ t.test('an unauthorized request is refused before its body is looked at', async 
   const { messages } = await buildWithKeys(t, 'key')
   t.equal((await post(messages, '{')).status, 401)
   t.equal((await post(messages, 'x'.repeat(200_000))).status, 401)
+})
+
+t.test('messages for a room that nobody has open are kept, and come first when somebody does', async (t) => {
+  for (const env of [{}, { ...redis.env, PUBLISH_API_KEYS: 'key' }]) {
+    const { url, watch } = await build(t, env)
+    const room = crypto.randomUUID()
+    const publish = async (n: number) => (await post(`${url}/api/v1/chats/${room}/messages`, `{"n":${n}}`, { Authorization: 'Bearer key' })).status
+    t.same([await publish(1), await publish(2)], [202, 202])
+    const stream = await watch(room, '?recent=10')
+    t.equal(await publish(3), 202)
+    t.same(await stream.untilMessages(3), ['{"n":1}', '{"n":2}', '{"n":3}'])
+    t.same(stream.named('gap'), [])
+    stream.close()
+    const again = await watch(room, '?recent=10')
+    t.same(await again.untilMessages(3), stream.messages, 'once')
+  }
+})
+
+t.test('a message that was kept is not larger than one that is published may be', async (t) => {
+  const { url, watch } = await build(t, { ...redis.env, PUBLISH_API_KEYS: 'key', MAX_MESSAGE_BYTES: '10' })
+  const tenant = connectTenant(t, redis)
+  const room = crypto.randomUUID()
+  for (const message of ['{"n":1}', 'x'.repeat(11)]) {
+    await tenant.eval(luaScript('publish'), 2, `chat:{${room}}:pending`, `chat:{${room}}:ended`, room, message)
+  }
+  t.equal((await post(`${url}/api/v1/chats/${room}/messages`, '{"n":2}', { Authorization: 'Bearer key' })).status, 202)
+  const stream = await watch(room, '?recent=10')
+  await tenant.publish(room, 'last')
+  await stream.until(() => stream.messages.at(-1) === 'last', 'the last message')
+  t.same(stream.messages, ['{"n":1}', '{"n":2}', 'last'])
+})
+
+t.test('when too many messages are kept already, publishing is answered with 503', async (t) => {
+  const { app, url } = await build(t)
+  const room = crypto.randomUUID()
+  for (let n = 0; n < 1000; n++) await app.broker.publish(room, '{}')
+  const response = await post(`${url}/api/v1/chats/${room}/messages`, '{}')
+  t.same([response.status, (await response.json()).code], [503, 'SERVICE_UNAVAILABLE'])
 })
 
 t.test('while Redis is away, publishing is answered with 503 at once', async (t) => {

@@ -2,6 +2,7 @@ import t from 'tap'
 import { build } from '../fixtures/build.js'
 import { eventually } from '../fixtures/eventually.js'
 import { sendRaw } from '../fixtures/http.js'
+import { connectTenant, startRedis } from '../fixtures/redis.js'
 
 t.test('the stream is, byte for byte, what existing clients know', async (t) => {
   const { app, watch } = await build(t)
@@ -181,9 +182,10 @@ t.test('when there are too many rooms, the one that has been empty longest goes 
   t.same(await two.untilMessages(1), ['x'], 'a room with viewers stays')
 })
 
-t.test('a room without viewers keeps its history for a while, and then is dropped', async (t) => {
-  const { app, watch, log } = await build(t, { ROOM_LINGER_MS: '300' })
+t.test('a room without viewers keeps its history for a while, and then is dropped, but not its log', async (t) => {
+  const { app, watch, log } = await build(t, { ROOM_LINGER_MS: '300', LOG_TTL_MS: '1000' })
   const room = crypto.randomUUID()
+  const dropped = () => log.filter(({ msg, roomId }) => msg === 'room closed' && roomId === room).length
   const first = await watch(room)
   await app.broker.publish(room, '1')
   await first.untilMessages(1)
@@ -192,11 +194,19 @@ t.test('a room without viewers keeps its history for a while, and then is droppe
   await app.broker.publish(room, '2')
   const soon = await watch(room, '', { 'Last-Event-ID': first.lastEventId })
   t.same(await soon.untilMessages(1), ['2'])
+  t.same(soon.named('gap'), [])
   soon.close()
-  await eventually('the room is dropped', () => log.some(({ msg, roomId }) => msg === 'room closed' && roomId === room))
-  const late = await watch(room, '', { 'Last-Event-ID': soon.lastEventId })
-  await late.until(() => late.named('gap').length === 1, 'the gap')
-  t.equal(JSON.parse(late.named('gap')[0]?.data ?? '').reason, 'unknown-id')
+  await eventually('the room is dropped', () => dropped() === 1)
+  const late = await watch(room, '', { 'Last-Event-ID': first.lastEventId })
+  await app.broker.publish(room, '3')
+  t.same(await late.untilMessages(2), ['2', '3'], 'it goes on where it was')
+  t.same(late.named('gap').map(({ data }) => JSON.parse(data).reason).filter((reason) => reason !== 'room-idle'), [])
+  const { lastEventId } = late
+  late.close()
+  await eventually('the log is forgotten', async () => dropped() === 2 && (await app.broker.readLog(room, undefined)).length === 0)
+  const tooLate = await watch(room, '', { 'Last-Event-ID': lastEventId })
+  await tooLate.until(() => tooLate.named('gap').length === 1, 'the gap')
+  t.match(JSON.parse(tooLate.named('gap')[0]?.data ?? ''), { reason: 'history-exceeded', from: lastEventId, missed: null })
 })
 
 t.test('a viewer that leaves while its stream is being opened leaves nothing behind', async (t) => {
@@ -243,12 +253,34 @@ t.test('a HEAD request opens no stream', async (t) => {
 })
 
 t.test('a message that is too large is dropped, counted and said in the log, and nothing else suffers', async (t) => {
-  const { app, watch, log } = await build(t, { MAX_MESSAGE_BYTES: '10' })
+  const redis = await startRedis(t)
+  const tenant = connectTenant(t, redis)
+  const { watch, log } = await build(t, { ...redis.env, MAX_MESSAGE_BYTES: '10' })
   const room = crypto.randomUUID()
   const stream = await watch(room)
-  for (const message of ['0123456789', '0123456789x', '가나다라', '가나다', '0123456789y']) await app.broker.publish(room, message)
+  for (const message of ['0123456789', '0123456789x', '가나다라', '가나다', '0123456789y']) await tenant.publish(room, message)
   t.same(await stream.untilMessages(2), ['0123456789', '가나다'])
   const lines = log.filter(({ bound }) => bound === 'MAX_MESSAGE_BYTES')
   t.equal(lines.length, 1, 'one line for a flood')
   t.match(lines[0], { roomId: room, bytes: 11, dropped: 1, level: 40 })
+})
+
+t.test('a viewer that comes back to a room that has ended gets what it missed, then the end, then 204', async (t) => {
+  const { app, url, watch } = await build(t)
+  const room = crypto.randomUUID()
+  const first = await watch(room)
+  await app.broker.publish(room, '1')
+  await first.untilMessages(1)
+  first.close()
+  const witness = await watch(room)
+  for (const message of ['2', '3']) await app.broker.publish(room, message)
+  await app.broker.end(room, '{"reason":"over"}')
+  await witness.untilClosed()
+  const again = await watch(room, '', { 'Last-Event-ID': first.lastEventId })
+  await again.untilClosed()
+  t.same(again.messages, ['2', '3'])
+  t.same(again.events.filter(({ event }) => event !== '').map(({ event, data }) => [event, data]), [['end', '{"reason":"over"}']])
+  const { status } = await fetch(`${url}/api/v1/chats/sse-connect/${room}`, { headers: { 'Last-Event-ID': again.lastEventId } })
+  t.equal(status, 204)
+  await eventually('no place is taken any more', () => app.rooms.viewers === 0)
 })
