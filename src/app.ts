@@ -7,6 +7,7 @@ import docs from '../plugins/docs.js'
 import env, { type EnvOptions } from '../plugins/env.js'
 import errors, { clientErrorHandler, frameworkErrors } from '../plugins/errors.js'
 import health from '../plugins/health.js'
+import metering from '../plugins/metering.js'
 import page from '../plugins/page.js'
 import publish from '../plugins/publish.js'
 import redis from '../plugins/redis.js'
@@ -34,7 +35,8 @@ export const serverOptions = {
 
 /**
  * The server, in the order in which a message travels: the tenant's PUBLISH reaches the broker, the broker calls the
- * room, the room writes one frame to its viewers. What comes before is needed by all of them.
+ * room, whose sequencer numbers it, logs it and counts it for the metering, and the room writes one frame to its viewers.
+ * What comes before is needed by all of them.
  */
 const app: FastifyPluginAsync<EnvOptions> = async (app, options) => {
   await app.register(env, options)
@@ -43,6 +45,7 @@ const app: FastifyPluginAsync<EnvOptions> = async (app, options) => {
   await app.register(docs)
 
   await app.register(redis)
+  await app.register(metering)
   await app.register(broker)
   await app.register(rooms)
   await app.register(viewers)

@@ -2,7 +2,7 @@ import closeWithGrace from 'close-with-grace'
 import Fastify from 'fastify'
 import app, { serverOptions } from './app.js'
 
-/** Time past DRAIN_MS and REDIS_TIMEOUT_MS after which a close that hangs is cut short. */
+/** Time past DRAIN_MS, HANDOVER_MS and REDIS_TIMEOUT_MS after which a close that hangs is cut short. */
 const CLOSE_GRACE_MS = 5000
 
 const server = Fastify({ ...serverOptions, logger: true })
@@ -13,10 +13,10 @@ process.once('SIGTERM', exitAtOnce).once('SIGINT', exitAtOnce)
 
 try {
   await server.register(app, {})
-  const { HOST, PORT, DRAIN_MS, REDIS_IP, REDIS_TIMEOUT_MS } = server.config
+  const { HOST, PORT, DRAIN_MS, HANDOVER_MS, REDIS_IP, REDIS_TIMEOUT_MS } = server.config
   const host = HOST || (REDIS_IP === '' ? '127.0.0.1' : '0.0.0.0')
   process.off('SIGTERM', exitAtOnce).off('SIGINT', exitAtOnce)
-  closeWithGrace({ delay: DRAIN_MS + REDIS_TIMEOUT_MS + CLOSE_GRACE_MS, logger: { error: (message: unknown) => server.log.error({ reason: String(message) }, 'closing') } }, async ({ signal, err }) => {
+  closeWithGrace({ delay: DRAIN_MS + HANDOVER_MS + REDIS_TIMEOUT_MS + CLOSE_GRACE_MS, logger: { error: (message: unknown) => server.log.error({ reason: String(message) }, 'closing') } }, async ({ signal, err }) => {
     if (err) server.log.fatal({ err }, 'unexpected error, closing')
     else server.log.info({ signal }, 'closing')
     await server.close()

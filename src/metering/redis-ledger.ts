@@ -1,0 +1,134 @@
+import type { Redis, Result } from 'ioredis'
+import { LRUCache } from 'lru-cache'
+import type { Log } from '../log.js'
+import { luaScript } from '../lua.js'
+import { UUID, type BillingRecord, type Ledger, type OutstandingRecord } from './ledger.js'
+
+/** Rooms looked at by one round trip, about. */
+const ROOMS_PER_PAGE = 500
+/** A room without counts that was not announced for so long leaves the index. While it is counted it is announced every minute. */
+const IDLE_ROOM_MS = 120_000
+/** Rooms of which it is remembered that their broken keys were said. */
+const MAX_BROKEN_ROOMS = 1000
+
+/** What says that a room's own keys are broken, not that Redis is in trouble. */
+const BROKEN = /WRONGTYPE|BADCOUNT/
+
+declare module 'ioredis' {
+  interface RedisCommander<Context> {
+    billLead (electionKey: string, instance: string, leaseMs: number): Result<number, Context>
+    billResign (electionKey: string, instance: string): Result<number, Context>
+    billCut (outboxKey: string, unbilledKey: string, newKey: string): Result<string | null, Context>
+    /** The number of keys comes first. */
+    billTake (keys: 1, outboxKey: string, recordKey: string): Result<number, Context>
+    billTake (keys: 2, outboxKey: string, parkedKey: string, recordKey: string): Result<number, Context>
+    billForget (indexKey: string, idleMs: number, ...roomIds: string[]): Result<number, Context>
+  }
+}
+
+/** Every room that may have counts, with the time of its last announcement in ms since 1970. */
+export const INDEX_KEY = 'chat:billing:rooms'
+/** Rooms with parked records. */
+export const PARKED_ROOMS_KEY = 'chat:billing:parked'
+const ELECTION_KEY = 'chat:billing:worker'
+// In braces what Redis Cluster hashes: a room's count and records share a slot with its log.
+export const unbilledKey = (roomId: string) => `chat:{${roomId}}:unbilled`
+export const outboxKey = (roomId: string) => `chat:{${roomId}}:outbox`
+export const parkedKey = (roomId: string) => `chat:{${roomId}}:parked`
+
+/** @returns undefined for what is no record */
+export function parseRecord (json: string): BillingRecord | undefined {
+  try {
+    const { key, count } = JSON.parse(json)
+    if (UUID.test(key) && Number.isSafeInteger(count) && count > 0) return { key, count }
+  } catch {
+    // Said by who asked.
+  }
+  return undefined
+}
+
+/**
+ * The ledger in Redis, common to all instances. Rooms are counted by who appends to their logs, in the same script.
+ *
+ * Invariant: a room with a count or a record is in the index. Who counts announces it before; it leaves when
+ * both are gone, by a script that spares a room that was announced meanwhile.
+ */
+export class RedisLedger implements Ledger {
+  readonly volatileMessages = 0
+  readonly #instance = crypto.randomUUID()
+  readonly #broken = new LRUCache<string, true>({ max: MAX_BROKEN_ROOMS })
+
+  /** @param commands connection for commands; it belongs to the caller */
+  constructor (private readonly commands: Redis, private readonly log: Log) {
+    commands.defineCommand('billLead', { lua: luaScript('bill-lead'), numberOfKeys: 1 })
+    commands.defineCommand('billResign', { lua: luaScript('bill-resign'), numberOfKeys: 1 })
+    commands.defineCommand('billCut', { lua: luaScript('bill-cut'), numberOfKeys: 2 })
+    commands.defineCommand('billTake', { lua: luaScript('bill-take') })
+    commands.defineCommand('billForget', { lua: luaScript('bill-forget'), numberOfKeys: 1 })
+  }
+
+  async lead (leaseMs: number) {
+    return await this.commands.billLead(ELECTION_KEY, this.#instance, leaseMs) === 1
+  }
+
+  async resign () {
+    await this.commands.billResign(ELECTION_KEY, this.#instance)
+  }
+
+  async * outstanding (isWaiting: (roomId: string) => boolean) {
+    let cursor = '0'
+    do {
+      const [next, page] = await this.commands.zscan(INDEX_KEY, cursor, 'COUNT', ROOMS_PER_PAGE)
+      cursor = next
+      yield * await this.#cut(page, isWaiting)
+    } while (cursor !== '0')
+  }
+
+  async settle ({ roomId, key }: OutstandingRecord) {
+    return await this.commands.billTake(1, outboxKey(roomId), key) === 1
+  }
+
+  async park ({ roomId, key }: OutstandingRecord) {
+    // Listed before it is parked, and both sent at once: no parked record is without a mention.
+    const [, taken] = await Promise.all([
+      this.commands.sadd(PARKED_ROOMS_KEY, roomId),
+      this.commands.billTake(2, outboxKey(roomId), parkedKey(roomId), key)
+    ])
+    return taken === 1
+  }
+
+  /** @param page rooms and the times of their announcements, by turns */
+  async #cut (page: string[], isWaiting: (roomId: string) => boolean) {
+    const records: OutstandingRecord[] = []
+    const idle: string[] = []
+    await Promise.all(page.map(async (roomId, index) => {
+      if (index % 2 === 1 || isWaiting(roomId)) return
+      const json = await this.#next(roomId)
+      if (json === null) idle.push(roomId)
+      if (!json) return
+      const record = parseRecord(json)
+      if (record) records.push({ roomId, ...record })
+      else this.#onBroken(roomId, 'the outbox holds what is no record')
+    }))
+    if (idle.length > 0) await this.commands.billForget(INDEX_KEY, IDLE_ROOM_MS, ...idle)
+    return records
+  }
+
+  /** @returns undefined for a room that cannot be billed because its keys are broken */
+  async #next (roomId: string) {
+    if (!UUID.test(roomId)) return this.#onBroken(roomId, 'the index holds what is no room')
+    try {
+      return await this.commands.billCut(outboxKey(roomId), unbilledKey(roomId), crypto.randomUUID())
+    } catch (error) {
+      if (!(error instanceof Error && BROKEN.test(error.message))) throw error
+      return this.#onBroken(roomId, error.message)
+    }
+  }
+
+  /** Left as it is: only an operator can know what it was. */
+  #onBroken (roomId: string, reason: string): undefined {
+    if (this.#broken.has(roomId)) return
+    this.#broken.set(roomId, true)
+    this.log.error({ roomId, reason }, 'a room cannot be billed, its keys in redis are broken')
+  }
+}
