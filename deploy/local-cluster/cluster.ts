@@ -64,9 +64,13 @@ export class LocalCluster {
   /** Statistics and metrics of the load balancer. */
   get adminUrl () { return `http://127.0.0.1:${this.adminPort}` }
 
-  /** Starts one more instance and waits until the load balancer uses it. */
-  async addInstance (): Promise<Instance> {
-    const instance = await this.#startInstance()
+  /**
+   * Starts one more instance and waits until the load balancer uses it.
+   *
+   * @param env settings of this instance alone
+   */
+  async addInstance (env: Record<string, string> = {}): Promise<Instance> {
+    const instance = await this.#startInstance(env)
     await this.settled()
     return instance
   }
@@ -106,7 +110,7 @@ export class LocalCluster {
     this.names.addresses = this.instances.map(({ address }) => address)
   }
 
-  async #startInstance (): Promise<Instance> {
+  async #startInstance (env: Record<string, string> = {}): Promise<Instance> {
     const number = ++this.#started
     const address = `127.0.1.${number}`
     const url = `http://${address}:${this.instancePort}`
@@ -114,7 +118,7 @@ export class LocalCluster {
       command: 'node',
       args: [join(ROOT, 'dist/src/server.js')],
       cwd: this.#folder,
-      env: { ...this.redis.env, HOST: address, PORT: String(this.instancePort), ...this.options.env },
+      env: { ...this.redis.env, HOST: address, PORT: String(this.instancePort), ...this.options.env, ...env },
       isReady: async () => (await fetch(`${url}/health/ready`)).ok,
       onOutput: (text) => this.options.onOutput?.(`chat ${number}`, text)
     })

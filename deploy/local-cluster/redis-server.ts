@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs'
 import { connect } from 'node:net'
-import { Redis } from 'ioredis'
+import { Redis, type RedisOptions } from 'ioredis'
 import { freePort, ManagedProcess, temporaryFolder } from './managed-process.js'
 
 export interface RedisServerOptions {
@@ -29,8 +29,8 @@ export class RedisServer {
   }
 
   /** A connection of the caller's own, who closes it. */
-  connect (): Redis {
-    return new Redis({ port: this.port, host: '127.0.0.1', ...(this.password ? { password: this.password } : {}) }).on('error', () => {})
+  connect (options: Omit<RedisOptions, 'replyMapping'> = {}): Redis {
+    return new Redis({ port: this.port, host: '127.0.0.1', ...(this.password ? { password: this.password } : {}), ...options }).on('error', () => {})
   }
 
   /** Starts it, empty. */

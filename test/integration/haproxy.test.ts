@@ -11,7 +11,7 @@ async function startCluster (t: Test, options: Partial<ClusterOptions> = {}) {
   const cluster = await LocalCluster.start({
     instances: 3,
     ...options,
-    env: { RETRY_MS: '200', DRAIN_MS: '500', PUBLISH_API_KEYS: KEY, LOG_LEVEL: 'debug', ...options.env }
+    env: { RETRY_MS: '200', DRAIN_MS: '500', HANDOVER_MS: '500', PUBLISH_API_KEYS: KEY, LOG_LEVEL: 'debug', ...options.env }
   })
   t.teardown(() => cluster.stop())
   const tenant = connectTenant(t, cluster.redis)
@@ -42,7 +42,7 @@ t.test('one room lands on one instance, in any letter case and with any query, a
     t.equal(await instancesOf(room), 1)
   }
   const clients = (await tenant.client('LIST') as string).split('\n').filter((line) => line.includes(':subscriber'))
-  const shares = clients.map((line) => Number(/ sub=(\d+)/.exec(line)?.[1]) / 2)
+  const shares = clients.map((line) => Number(/ sub=(\d+)/.exec(line)?.[1]) / 3)
   t.equal(shares.length, 3)
   t.equal(shares.reduce((sum, share) => sum + share), rooms.length)
   t.ok(shares.every((share) => share > 0), `each instance has some of the rooms: ${shares}`)
