@@ -1,7 +1,7 @@
 // One busy room: what fanning out costs the server, and what a viewer costs while nothing happens.
 // Publishes through a real Redis; the server runs in a process of its own, the viewers in another.
 //
-//   npm run bench -- [--viewers 10000] [--rate 100] [--seconds 10] [--stalled 0] [--bytes 160]
+//   npm run bench -- [--viewers 10000] [--rate 100] [--seconds 10] [--stalled 0] [--bytes 160] [--rival naive|without-continuity] [--rounds 1]
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -18,7 +18,9 @@ const { values } = parseArgs({
     rate: { type: 'string', default: '100' },
     seconds: { type: 'string', default: '10' },
     stalled: { type: 'string', default: '0' },
-    bytes: { type: 'string', default: '160' }
+    bytes: { type: 'string', default: '160' },
+    rival: { type: 'string', default: 'naive' },
+    rounds: { type: 'string', default: '1' }
   }
 })
 const viewers = Number(values.viewers)
@@ -26,10 +28,12 @@ const rate = Number(values.rate)
 const seconds = Number(values.seconds)
 const stalled = Number(values.stalled)
 const bytes = Number(values.bytes)
+const rounds = Number(values.rounds)
 
+const RIVALS: Record<string, string> = { naive: 'naive-server.js', 'without-continuity': 'without-continuity.js' }
 const SERVERS = {
   'Chat Sync Server': fileURLToPath(new URL('../../dist/src/server.js', import.meta.url)),
-  'naive Fastify SSE': fileURLToPath(new URL('naive-server.js', import.meta.url))
+  [values.rival]: fileURLToPath(new URL(RIVALS[values.rival] ?? '', import.meta.url))
 }
 /** Linux counts a process's time in ticks of 10 ms. */
 const TICKS_PER_SECOND = 100
@@ -99,11 +103,20 @@ async function measure (script: string) {
 
 console.log(`${viewers} viewers (and ${stalled} that stopped reading), one room, ${rate} messages/s of ${bytes} bytes for ${seconds} s; node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}\n`)
 const rows: Record<string, Record<string, string | number | boolean>> = {}
-for (const [name, script] of Object.entries(SERVERS)) {
-  const { published, openSeconds, cpu, rssEmpty, rssIdle, rssPeak, report } = await measure(script)
+/** By turns, because the machine may be busier at one time than at another; of each the run with the median CPU counts. */
+const measured = new Map<string, Array<Awaited<ReturnType<typeof measure>>>>()
+for (let round = 0; round < rounds; round++) {
+  for (const [name, script] of Object.entries(SERVERS)) measured.set(name, [...measured.get(name) ?? [], await measure(script)])
+}
+for (const [name, runs] of measured) {
+  const median = runs.sort((a, b) => a.cpu - b.cpu)[Math.floor(runs.length / 2)]
+  if (median === undefined) continue
+  const { published, openSeconds, cpu, rssEmpty, rssIdle, rssPeak, report } = median
   rows[name] = {
-    'CPU (cores)': cpu.toFixed(2),
+    'CPU (cores)': cpu.toFixed(3),
     'CPU µs/delivery': (cpu * seconds * 1e6 / (report.messages * (viewers + stalled))).toFixed(2),
+    'CPU µs/viewer-write': (cpu * seconds * 1e6 / (report.batches * (viewers + stalled))).toFixed(2),
+    'batches/s': (report.batches / seconds).toFixed(1),
     'latency p50 ms': report.latencyMs.p50.toFixed(0),
     'latency p99 ms': report.latencyMs.p99.toFixed(0),
     'KiB per idle viewer': ((rssIdle - rssEmpty) * 1024 / (viewers + stalled)).toFixed(1),

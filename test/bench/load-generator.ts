@@ -14,6 +14,8 @@ export interface LoadOptions {
 export interface LoadReport {
   /** Messages the first viewer got. */
   readonly messages: number
+  /** Events in which they came. */
+  readonly batches: number
   /** Whether those are 0, 1, 2 … without hole or repetition. */
   readonly inOrder: boolean
   /** Viewers whose stream was not, byte for byte, the first viewer's. */
@@ -109,8 +111,8 @@ function report (): LoadReport {
   compare()
   const total = reference.bytes.length
   for (const [index, chunks] of pending) if (index > 0 && !stalledFrom(index) && (chunks.length > 0 || received[index] !== total)) different++
-  const messages = reference.bytes.toString().split('\n')
-    .filter((line) => line.startsWith('data:['))
+  const batches = reference.bytes.toString().split('\n').filter((line) => line.startsWith('data:['))
+  const messages = batches
     .flatMap((line) => JSON.parse(line.slice('data:'.length)) as string[])
     .map((text) => JSON.parse(text) as { n: number })
   latencies.sort((a, b) => a - b)
@@ -118,6 +120,7 @@ function report (): LoadReport {
   const { user, system } = process.cpuUsage()
   return {
     messages: messages.length,
+    batches: batches.length,
     inOrder: messages.every(({ n }, index) => n === index),
     different,
     disconnected,
