@@ -39,7 +39,8 @@ t.test('when Redis was killed and restarted empty, viewers are told of a gap, an
   await tenant.publish(room, 'after')
   await stream.untilMessages(2)
   t.same(stream.events.map(({ event, data }) => event || data), ['["before"]', 'gap', '["after"]'])
-  t.match(gapsOf(stream), [{ reason: 'broker-reconnect', from: idBefore, missed: null }])
+  // The first one, under whichever term: what Redis had not acknowledged was logged anew.
+  t.match(gapsOf(stream), [{ reason: 'broker-reconnect', from: /-1$/, missed: null }])
 
   const resumed = await watch(room, '', { 'Last-Event-ID': idBefore })
   await resumed.untilMessages(1)
