@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js'
-import { Sequencer, type Outlet, type SequencerContext, type SequencerSettings } from '../sequencing/sequencer.js'
+import type { SequencerContext, SequencerSettings } from '../sequencing/sequencer-context.js'
+import { Sequencer, type Outlet } from '../sequencing/sequencer.js'
 import type { TimeoutQueue } from '../timeout-queue.js'
 import { Audience } from './audience.js'
 import type { DisconnectReason } from './disconnect-reason.js'

@@ -3,7 +3,7 @@ import type { LogEntry } from './log-entry.js'
 import type { LogView } from './log-view.js'
 
 /**
- * Says and logs the entries of a room that this instance owns.
+ * Says and logs the entries of a room that this instance owns, under one term.
  *
  * Invariant: what was said and is not known to be logged is in `#unacknowledged`, in its order. Answers come in the order
  * of the appends, so the first of them is always the next to be answered.
@@ -18,6 +18,7 @@ export class LogWriter {
    */
   constructor (
     private readonly roomId: string,
+    private readonly term: number,
     private readonly view: LogView,
     private readonly broker: Broker,
     private readonly onFailed: (isRefused: boolean) => void,
@@ -28,10 +29,10 @@ export class LogWriter {
   get isDone () { return this.#unacknowledged.length === 0 }
 
   /** Says an entry at once; it is logged meanwhile. */
-  write (term: number, entry: LogEntry) {
+  write (entry: LogEntry) {
     this.#unacknowledged.push(entry)
     this.view.say(entry)
-    this.#append(term, entry, 0).then((isLogged) => this.#onAnswered(entry, isLogged), () => this.#onAnswered(entry, undefined))
+    this.#append(entry, 0).then((isLogged) => this.#onAnswered(entry, isLogged), () => this.#onAnswered(entry, undefined))
   }
 
   /**
@@ -42,8 +43,8 @@ export class LogWriter {
    * @returns false when it was refused or became void
    * @throws BrokerUnavailableError
    */
-  async logAndSay (term: number, entry: LogEntry, parked: number, isVoid: () => boolean): Promise<boolean> {
-    const isLogged = await this.#append(term, entry, parked)
+  async logAndSay (entry: LogEntry, parked: number, isVoid: () => boolean): Promise<boolean> {
+    const isLogged = await this.#append(entry, parked)
     if (isVoid()) return false
     if (isLogged) this.view.say(entry)
     else this.onFailed(true)
@@ -57,8 +58,8 @@ export class LogWriter {
     return abandoned
   }
 
-  async #append (term: number, entry: LogEntry, parked: number): Promise<boolean> {
-    return await this.broker.append(this.roomId, term, entry, { oldest: this.view.oldest, parked })
+  async #append (entry: LogEntry, parked: number): Promise<boolean> {
+    return await this.broker.append(this.roomId, this.term, entry, { oldest: this.view.oldest, parked })
   }
 
   /** @param isLogged undefined when that is not known */

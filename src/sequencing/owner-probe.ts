@@ -1,5 +1,6 @@
+import type { Broker } from '../broker/broker.js'
 import type { Clock } from '../clock.js'
-import type { HeardQueue } from './heard-queue.js'
+import { isOfType, type HeardQueue } from './heard-queue.js'
 
 /** A follower looks so often whether the owner does its work. */
 const PROBE_MS = 2000
@@ -12,12 +13,20 @@ const PROBE_MS = 2000
 export class OwnerProbe {
   #cancelTimer: (() => void) | undefined
   #isAsked = false
+  /** Makes the words of marks differ. */
+  #marks = 0
+
+  /** @param giveUp called when the owner has not answered */
+  constructor (private readonly roomId: string, private readonly broker: Broker, private readonly clock: Clock, private readonly heard: HeardQueue, private readonly giveUp: () => void) {}
 
   /**
-   * @param ask asks the owner
-   * @param giveUp called when it has not answered
+   * Asks the owner where `heard` begins.
+   *
+   * @throws BrokerUnavailableError
    */
-  constructor (private readonly clock: Clock, private readonly heard: HeardQueue, private readonly ask: () => void, private readonly giveUp: () => void) {}
+  async mark (): ReturnType<Broker['mark']> {
+    return await this.broker.mark(this.roomId, `${this.broker.instance}.${++this.#marks}`)
+  }
 
   /** Looks again after a while, if there is anything to look at. */
   start () {
@@ -49,8 +58,15 @@ export class OwnerProbe {
       return
     } else {
       this.#isAsked = true
-      this.ask()
+      this.#ask()
     }
     this.start()
+  }
+
+  #ask () {
+    this.mark().catch(() => {})
+    // The owner may not have heard of the end.
+    const { first } = this.heard
+    if (isOfType(first, 'end')) this.broker.end(this.roomId, first.payload).catch(() => {})
   }
 }

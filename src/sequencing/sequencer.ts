@@ -1,41 +1,21 @@
-import { BrokerUnavailableError, type Broker, type Claim, type Owner, type RoomListener, type Signal } from '../broker/broker.js'
-import type { Clock } from '../clock.js'
-import type { Log } from '../log.js'
+import { BrokerUnavailableError, type Claim, type Owner, type RoomListener, type Signal } from '../broker/broker.js'
 import { compareEventIds, type EventId } from '../rooms/event-id.js'
 import type { GapReason } from '../rooms/frame.js'
 import type { Entry, History } from '../rooms/history.js'
 import { Claimant, type ClaimAnswer } from './claimant.js'
-import { FlushPacer } from './flush-pacer.js'
-import type { Gate } from './gate.js'
-import { isOfType, type HeardQueue } from './heard-queue.js'
+import type { HeardQueue } from './heard-queue.js'
 import type { LogEntry } from './log-entry.js'
 import { LogReader } from './log-reader.js'
 import { LogView } from './log-view.js'
-import { LogWriter } from './log-writer.js'
-import type { Membership, OwnerWatcher } from './membership.js'
+import type { OwnerWatcher } from './membership.js'
 import { OwnerProbe } from './owner-probe.js'
+import type { SequencerContext } from './sequencer-context.js'
+import { Tenure } from './tenure.js'
 
-/** A batch that has grown to so many UTF-16 code units is not held back any longer. */
-export const MAX_BATCH_LENGTH = 131_072
 /** Pause before something the broker could not do is tried again. */
 const RETRY_MS = 1000
 /** Who has not heard everything lets others be first for so long. */
 const COURTESY_MS = 1000
-
-export interface SequencerSettings {
-  readonly flushIntervalMs: number
-}
-
-/** What the sequencers of an instance share. */
-export interface SequencerContext {
-  readonly broker: Broker
-  readonly membership: Membership
-  /** How many rooms may ask for their owner at a time. */
-  readonly gate: Gate
-  readonly settings: SequencerSettings
-  readonly clock: Clock
-  readonly log: Log
-}
 
 /** Who hears what the room says, in order. */
 export interface Outlet {
@@ -50,7 +30,7 @@ type Role =
   /** Not heard yet, or not known at present who owns the room. */
   | { readonly type: 'asking' }
   /** This instance numbers the messages. */
-  | { readonly type: 'owner', readonly term: number, readonly lapses: number }
+  | { readonly type: 'owner', readonly tenure: Tenure }
   /** Another one does. */
   | { readonly type: 'follower', readonly owner: Owner }
   /** Given up in favour of a follower; listening until it has taken over. */
@@ -63,10 +43,10 @@ const ASKING: Role = { type: 'asking' }
  * Gives the messages of one room their order, together with its like on other instances. One of them owns the room: it
  * numbers what it hears, says it to its viewers at once and appends it to the log. The others follow the log.
  *
- * What must hold, always, besides what LogView and LogWriter keep:
+ * What must hold, always, besides what LogView and Tenure keep:
  *
- * 1. An owner says nothing while its lease may have run out. What it said and could not log counts as heard only, and
- *    whoever owns the room next logs it, or says a gap. So there is one history.
+ * 1. What an owner said and could not log counts as heard only, and whoever owns the room next logs it, or says a gap. So
+ *    there is one history.
  * 2. A new owner reads the log after it has fenced the old one, and appends only then.
  * 3. A follower hears what is logged before it reads what was.
  * 4. Whatever is awaited, another may have happened meanwhile: `#attempt` changes when what was begun is void.
@@ -75,9 +55,7 @@ export class Sequencer implements RoomListener, OwnerWatcher {
   readonly #view: LogView
   readonly #heard: HeardQueue
   readonly #reader: LogReader
-  readonly #writer: LogWriter
   readonly #claimant: Claimant
-  readonly #pacer: FlushPacer
   readonly #probe: OwnerProbe
   #role: Role = ASKING
   #attempt = 0
@@ -86,21 +64,15 @@ export class Sequencer implements RoomListener, OwnerWatcher {
   #isOpen = false
   /** The end was heard; nothing counts that is heard after it. */
   #hasHeardEnd = false
-  /** Makes the words of marks differ. */
-  #marks = 0
-  /** Another instance follows, and has heard everything that is not logged. */
-  #hasHeir = false
   #cancelRetry: (() => void) | undefined
 
   constructor (private readonly roomId: string, history: History, private readonly outlet: Outlet, private readonly context: SequencerContext) {
-    const { broker, clock, log, membership, settings } = context
+    const { broker, clock, log, membership } = context
     this.#view = new LogView(roomId, history, (entry) => outlet.onSaid(entry), log)
     this.#heard = this.#view.heard
     this.#reader = new LogReader(roomId, this.#view, broker)
     this.#claimant = new Claimant(roomId, this.#view, broker, membership)
-    this.#writer = new LogWriter(roomId, this.#view, broker, (isRefused) => this.#onFailed(isRefused), () => this.#onAllLogged())
-    this.#pacer = new FlushPacer(clock, settings.flushIntervalMs, () => this.#flush())
-    this.#probe = new OwnerProbe(clock, this.#heard, () => this.#askOwner(), () => this.onOwnerDead())
+    this.#probe = new OwnerProbe(roomId, broker, clock, this.#heard, () => this.onOwnerDead())
   }
 
   get #isClosed () { return this.#role.type === 'closed' }
@@ -108,7 +80,7 @@ export class Sequencer implements RoomListener, OwnerWatcher {
   get isOpen () { return this.#isOpen }
 
   /** Whether this instance surely numbers the room's messages: nobody has said more than it. */
-  get isOwner () { return this.#role.type === 'owner' && this.#holdsRoom(this.#role) }
+  get isOwner () { return this.#role.type === 'owner' && this.#role.tenure.holdsRoom }
 
   /** Whether this instance hears at present of everything that is logged. */
   get isInTouch () { return this.isOwner || (this.#role.type === 'follower' && this.context.membership.holdsLease) }
@@ -120,21 +92,20 @@ export class Sequencer implements RoomListener, OwnerWatcher {
 
   /** Says what has gathered, now. */
   flush () {
-    this.#flush()
+    if (this.#role.type === 'owner') this.#role.tenure.flush()
   }
 
   /** Offers the room to a follower, who takes it at once. @returns whether there is nothing more to wait for */
   handOver (): boolean {
-    if (this.#role.type === 'owner' && this.#hasHeir) this.#offer()
+    if (this.#role.type === 'owner' && this.#role.tenure.hasHeir) this.#offer()
     return this.#role.type === 'follower' || this.#isClosed
   }
 
   async #offer () {
-    this.#flush()
+    this.flush()
     this.#become({ type: 'released' })
     const isReleased = await this.#claimant.offer().catch(() => false)
     if (this.#role.type !== 'released') return
-    this.#hasHeir = false
     // The heir may have died.
     if (isReleased) this.#retryAfter(COURTESY_MS / 2)
     else this.#ask()
@@ -150,7 +121,7 @@ export class Sequencer implements RoomListener, OwnerWatcher {
     const wasOwner = this.#role.type === 'owner'
     if (!wasOwner) this.#become({ type: 'closed' })
     await broker.unsubscribe(this.roomId)
-    if (this.#role.type === 'owner') this.#flush()
+    this.flush()
     this.#become({ type: 'closed' })
     // It may be the owner still although it was just asking.
     await this.#claimant.giveUp()
@@ -162,7 +133,7 @@ export class Sequencer implements RoomListener, OwnerWatcher {
   }
 
   onInterrupted () {
-    if (this.#role.type === 'owner') this.#flush()
+    this.flush()
     if (this.#isClosed) return
     this.#isSubscribed = false
     this.#isFollowing = false
@@ -177,37 +148,29 @@ export class Sequencer implements RoomListener, OwnerWatcher {
   onMessage (message: string) {
     if (this.#hasHeardEnd) return
     this.#hear(message)
-    if (this.#role.type === 'owner') {
-      if (this.#heard.length >= MAX_BATCH_LENGTH) this.#flush()
-      else this.#pacer.request()
-    } else if (this.#role.type === 'follower') {
-      this.#probe.start()
-    }
+    if (this.#role.type === 'owner') this.#role.tenure.onHeard()
+    else if (this.#role.type === 'follower') this.#probe.start()
   }
 
   onEnd (payload: string) {
     if (this.#hasHeardEnd) return
     this.#hasHeardEnd = true
     this.#hear({ type: 'end', payload })
-    if (this.#role.type === 'owner') this.#flush()
-    else if (this.#role.type === 'follower') this.#probe.start()
+    if (this.#role.type === 'follower') this.#probe.start()
+    else this.flush()
   }
 
   onLogged (entry: LogEntry) {
     if (this.#role.type !== 'follower') {
       this.#reader.note(entry)
     } else if (compareEventIds(entry.from, this.#view.place) === 0) {
-      if (entry.kind === 'end') this.#sayEnd(entry.data)
-      else this.#takeNext(entry)
+      if (entry.kind === 'end') return this.#sayEnd(entry.data)
+      this.#view.take(entry)
+      this.#probe.start()
     } else if (compareEventIds(entry.to, this.#view.place) > 0) {
       // Something before it was not heard: it is read.
       this.#ask()
     }
-  }
-
-  #takeNext (entry: LogEntry) {
-    this.#view.take(entry)
-    this.#probe.start()
   }
 
   onSignal (signal: Signal) {
@@ -217,7 +180,7 @@ export class Sequencer implements RoomListener, OwnerWatcher {
         // The marks of others concern the owner, and who may just be becoming it.
         if (role.type === 'follower' && signal.instance !== this.context.broker.instance) break
         this.#hear(signal)
-        if (role.type === 'owner') this.#pacer.request()
+        if (role.type === 'owner') role.tenure.onHeard()
         break
       case 'marked':
         if (role.type === 'owner') break
@@ -227,7 +190,7 @@ export class Sequencer implements RoomListener, OwnerWatcher {
       case 'claimed':
         if (signal.instance === this.context.broker.instance) break
         if (role.type === 'follower' && signal.instance === role.owner.instance && signal.term === role.owner.term) break
-        if (role.type !== 'owner' || signal.term > role.term) this.#ask()
+        if (role.type !== 'owner' || signal.term > role.tenure.term) this.#ask()
         break
       case 'released':
         if (role.type === 'follower' && signal.instance === role.owner.instance) this.#ask()
@@ -253,10 +216,7 @@ export class Sequencer implements RoomListener, OwnerWatcher {
     this.#cancelRetry = undefined
     this.#probe.stop()
     if (former.type === 'follower') this.context.membership.unwatch(former.owner.instance, this)
-    if (former.type === 'owner') {
-      this.#pacer.stop()
-      this.#view.takeBack(this.#writer.abandon())
-    }
+    if (former.type === 'owner') former.tenure.end()
     if (role.type === 'follower') {
       this.#claimant.forget()
       this.context.membership.watch(role.owner.instance, this)
@@ -324,45 +284,23 @@ export class Sequencer implements RoomListener, OwnerWatcher {
     return replaced.instance === this.context.broker.instance ? 'broker-reconnect' : 'sequencer-lost'
   }
 
-  /** Becomes the owner. Nobody else can append any more, so the log is read to its end and then continued. */
-  async #own ({ term, tail, endPayload, isComplete }: Claim, { lapses, replaced }: ClaimAnswer) {
+  async #own (claim: Claim, { lapses, replaced }: ClaimAnswer) {
     const isVoid = this.#voidable()
     const { broker } = this.context
-    const isNew = tail === undefined && !this.#view.hasBegun
-    const [entries, parked] = await Promise.all([this.#reader.read(), broker.readParked(this.roomId)])
-    if (isVoid()) return
-    this.#view.catchUp(entries, tail, term)
-    // In a new room nobody was promised anything before.
-    if (isNew || isComplete) this.#heard.startAfter(this.#view.place.n)
-    else this.#view.admitLoss(this.#reasonOfLoss(replaced))
-    if (endPayload !== undefined) this.onEnd(endPayload)
-    // What was heard before an interruption was published before anything was parked: behind it a new term begins.
-    if (parked.length > 0 && !this.#heard.hasHoleInside && !await this.#sayParked(parked, term)) return
+    const tenure = new Tenure(this.roomId, this.#view, this.context, {
+      onLost: () => this.#ask(),
+      onFailed: () => this.#onLogFailed(),
+      onFinished: (payload) => this.#sayEnd(payload)
+    }, claim, lapses)
+    const parked = await tenure.continueLog(this.#reader, this.#reasonOfLoss(replaced), isVoid)
+    if (parked === undefined) return
+    if (claim.endPayload !== undefined) this.onEnd(claim.endPayload)
+    if (!await tenure.sayParked(parked, isVoid)) return
     if (this.#isFollowing) broker.unfollow(this.roomId)
     this.#isFollowing = false
-    this.#become({ type: 'owner', term, lapses })
+    this.#become({ type: 'owner', tenure })
     this.#open()
-    this.#flush()
-  }
-
-  /**
-   * Parked messages come before everything that was heard, and after the gap, if there is one. They are said when they
-   * are logged, and not before: else the next owner would say them again if this one died.
-   *
-   * @returns false when something else came between
-   */
-  async #sayParked (parked: readonly string[], term: number): Promise<boolean> {
-    const isVoid = this.#voidable()
-    const { first } = this.#heard
-    if (isOfType(first, 'hole')) {
-      if (!await this.#writer.logAndSay(term, this.#view.nextGap(term, first.reason), 0, isVoid)) return false
-      this.#heard.shift()
-    }
-    for (const messages of chunks(parked, MAX_BATCH_LENGTH)) {
-      if (!await this.#writer.logAndSay(term, this.#view.nextBatch(term, messages), messages.length, isVoid)) return false
-    }
-    this.#heard.startAfter(this.#view.place.n)
-    return true
+    tenure.flush()
   }
 
   async #follow () {
@@ -372,7 +310,7 @@ export class Sequencer implements RoomListener, OwnerWatcher {
     this.#isFollowing = true
     await broker.follow(this.roomId)
     if (isVoid()) return
-    const state = await broker.mark(this.roomId, this.#nextWord())
+    const state = await this.#probe.mark()
     if (isVoid()) return
     if (state.owner === undefined || state.owner.instance === broker.instance) {
       this.#ask()
@@ -397,62 +335,9 @@ export class Sequencer implements RoomListener, OwnerWatcher {
     this.#sayEnd(endPayload)
   }
 
-  /** As the owner: says what was heard, in its order. @returns whether there was anything */
-  #flush (): boolean {
-    const role = this.#role
-    if (role.type !== 'owner' || this.#heard.first === undefined) return false
-    const { broker } = this.context
-    if (!this.#holdsRoom(role)) {
-      this.#ask()
-      return false
-    }
-    for (let { first } = this.#heard; first !== undefined; { first } = this.#heard) {
-      if (typeof first === 'string') {
-        this.#writer.write(role.term, this.#view.nextBatch(role.term, this.#heard.takeMessages(MAX_BATCH_LENGTH)))
-      } else if (first.type === 'mark') {
-        this.#heard.shift()
-        if (first.instance !== broker.instance) this.#hasHeir = true
-        broker.answerMark(this.roomId, role.term, first.word, this.#view.place.n)
-      } else if (first.type === 'hole') {
-        // A gap is the first that is said under a term: else its id would not be a new one.
-        if (this.#view.place.term >= role.term) {
-          // What is on its way would be taken back, and be heard again.
-          if (!this.#writer.isDone) return true
-          this.#ask()
-          return true
-        }
-        this.#heard.shift()
-        this.#hasHeir = false
-        this.#writer.write(role.term, this.#view.nextGap(role.term, first.reason))
-      } else {
-        // When all is surely logged: an owner that has ended a room logs nothing any more.
-        if (!this.#writer.isDone) return true
-        broker.finish(this.roomId, role.term, this.#view.place, first.payload)
-        this.#sayEnd(first.payload)
-        return true
-      }
-    }
-    return true
-  }
-
-  /** Who was refused has lost the room. What failed would fail again if it were tried at once. */
-  #onFailed (isRefused: boolean) {
-    if (isRefused) {
-      this.#ask()
-      return
-    }
+  #onLogFailed () {
     this.#become(ASKING)
     if (this.#isSubscribed) this.#retryAfter(RETRY_MS)
-  }
-
-  /** Whether the lease has been valid all the time since the room was taken. */
-  #holdsRoom ({ lapses }: { readonly lapses: number }) {
-    const { membership } = this.context
-    return membership.holdsLease && membership.lapses === lapses
-  }
-
-  #onAllLogged () {
-    if (isOfType(this.#heard.first, 'end') || isOfType(this.#heard.first, 'hole')) this.#flush()
   }
 
   /** Nothing follows. */
@@ -470,34 +355,8 @@ export class Sequencer implements RoomListener, OwnerWatcher {
     this.outlet.onOpen()
   }
 
-  #askOwner () {
-    this.context.broker.mark(this.roomId, this.#nextWord()).catch(() => {})
-    // The owner may not have heard of the end.
-    const { first } = this.#heard
-    if (isOfType(first, 'end')) this.context.broker.end(this.roomId, first.payload).catch(() => {})
-  }
-
-  #nextWord () {
-    return `${this.context.broker.instance}.${++this.#marks}`
-  }
-
   #hear (item: Parameters<HeardQueue['push']>[0]) {
     if (this.#isClosed || this.#heard.push(item)) return
     this.context.log.warn({ roomId: this.roomId, bound: 'MAX_HEARD_LENGTH' }, 'messages cannot be logged, given up')
   }
-}
-
-/** Splits messages into lists of about `maxLength` UTF-16 code units. */
-function * chunks (messages: readonly string[], maxLength: number): Generator<string[]> {
-  let chunk: string[] = []
-  let length = 0
-  for (const message of messages) {
-    chunk.push(message)
-    length += message.length
-    if (length < maxLength) continue
-    yield chunk
-    chunk = []
-    length = 0
-  }
-  if (chunk.length > 0) yield chunk
 }
