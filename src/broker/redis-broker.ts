@@ -1,11 +1,9 @@
 import type { Redis } from 'ioredis'
-import type { Clock } from '../clock.js'
-import type { Log } from '../log.js'
 import { INDEX_KEY, unbilledKey } from '../metering/redis-ledger.js'
 import { formatEventId, parseEventId, type EventId } from '../rooms/event-id.js'
 import { parseLogEntry, type LogEntry } from '../sequencing/log-entry.js'
 import { BrokerUnavailableError, type AppendOptions, type Broker, type ClaimOutcome, type Owner, type PublishOutcome, type RoomListener } from './broker.js'
-import { RedisSubscriptions } from './redis-subscriptions.js'
+import { RedisSubscriptions, type SubscriptionOptions } from './redis-subscriptions.js'
 import { Retrier } from './retrier.js'
 import * as keys from './redis-keys.js'
 import { defineScripts, loadScripts } from './redis-scripts.js'
@@ -17,18 +15,12 @@ const REFUSAL_LOG_INTERVAL_MS = 10_000
 /** A room whose messages are counted is announced to the billing this often: more often than an idle one is forgotten there. */
 const ANNOUNCE_INTERVAL_MS = 60_000
 
-export interface RedisBrokerOptions {
+export interface RedisBrokerOptions extends SubscriptionOptions {
   /** Connection for commands. */
   readonly commands: Redis
-  /** Connection for subscriptions only. */
-  readonly subscriber: Redis
-  readonly clock: Clock
-  readonly log: Log
   readonly endedTtlMs: number
   /** How long a log is kept after its last entry. */
   readonly logTtlMs: number
-  /** An end whose payload is longer ends the room with `{}`. */
-  readonly maxMessageBytes: number
   /** Whether messages are counted when they are logged. */
   readonly isMetered: boolean
 }

@@ -13,9 +13,11 @@ const OVERSIZED_LOG_INTERVAL_MS = 10_000
 const RETRY_MS = 1000
 
 export interface SubscriptionOptions {
+  /** Connection for subscriptions only. */
   readonly subscriber: Redis
   readonly clock: Clock
   readonly log: Log
+  /** Larger messages are dropped; an end whose payload is larger ends the room with `{}`. */
   readonly maxMessageBytes: number
 }
 
