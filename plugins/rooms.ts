@@ -13,6 +13,7 @@ export default fp(async (app) => {
   const { config } = app
   const rooms = new RoomRegistry(app.broker, {
     flushIntervalMs: config.FLUSH_INTERVAL_MS,
+    flushMaxIntervalMs: config.FLUSH_MAX_INTERVAL_MS,
     historyMessages: config.HISTORY_MESSAGES,
     historyBytes: config.HISTORY_BYTES,
     retryMs: config.RETRY_MS,

@@ -27,6 +27,7 @@ export const ConfigSchema = Type.Object({
   PUBLISH_API_KEYS: Type.String({ separator: ',', default: '', description: 'Comma-separated keys for publishing over HTTP; empty: those routes exist only on the embedded broker, on a loopback HOST' }),
 
   FLUSH_INTERVAL_MS: Milliseconds(50, 'Pause of a busy room between two batches'),
+  FLUSH_MAX_INTERVAL_MS: Milliseconds(500, 'What that pause grows to, step by step, while the instance has more to write than it can'),
   MAX_MESSAGE_BYTES: Count(65_536, 1, 'Largest message in UTF-8 bytes; larger ones from Redis are dropped, over HTTP refused with 413'),
   HISTORY_MESSAGES: Count(500, 1, 'Messages a room keeps for resume, recent=N and slow viewers'),
   HISTORY_BYTES: Count(1_048_576, 1, 'Bytes of events a room keeps at the most; all rooms together MAX_ROOMS times as much'),

@@ -10,15 +10,16 @@ const CATCH_UP_BYTES = 65_536
 /**
  * The viewers of one room, each live, behind, or waiting.
  *
- * Invariant: a live viewer has been written every entry of the history up to the last; a viewer that is behind has been
+ * Invariant: a live viewer has been written every entry of the history but those in `#unflushed`, the last of it; a viewer that is behind has been
  * written every entry up to its position, and nothing more is written to it until it has drained; a viewer that is waiting
- * has been written no entry, because it is not known yet where it begins. A viewer moves between them only within one turn of the event loop, so a stream never mixes replay and live, and no entry is
- * written twice or left out.
+ * has been written no entry, because it is not known yet where it begins. A viewer moves between them only within one turn of the event loop,
+ * and while nothing is unflushed, so a stream never mixes replay and live, and no entry is written twice or left out.
  */
 export class Audience {
   readonly #live = new Set<Viewer>()
   readonly #behind = new Map<Viewer, Position>()
   readonly #waiting = new Set<Viewer>()
+  #unflushed: Entry[] = []
   #closed = false
 
   constructor (private readonly history: History, private readonly slowViewers: TimeoutQueue<Viewer>) {}
@@ -35,6 +36,7 @@ export class Audience {
 
   /** Writes `lead`, then what the history holds from `start` on, then all that comes. */
   join (viewer: Viewer, lead: readonly Buffer[], start: Position) {
+    this.flush()
     this.#waiting.delete(viewer)
     let frames = [...lead]
     let position = start
@@ -65,37 +67,51 @@ export class Audience {
     this.slowViewers.delete(viewer)
   }
 
-  /** Writes the newest entry of the history to all who are live. */
-  broadcast (entry: Entry) {
-    const { frame } = entry
-    for (const viewer of this.#live) {
-      if (!viewer.write(frame)) this.#fallBehind(viewer, entry.to)
-    }
+  /** Takes the newest entry of the history; it is written by the next `flush`. */
+  add (entry: Entry) {
+    this.#unflushed.push(entry)
+  }
+
+  /** Writes what was added to all who are live, as one frame. @returns whether there was anything */
+  flush (): boolean {
+    const [first, second] = this.#unflushed
+    if (first === undefined) return false
+    const frame = second === undefined ? first.frame : Buffer.concat(this.#unflushed.map((entry) => entry.frame))
+    this.#unflushed = []
+    this.#writeToLive(frame)
+    return true
   }
 
   heartbeat () {
-    const { last } = this.history
-    for (const viewer of this.#live) {
-      if (!viewer.write(HEARTBEAT_FRAME)) this.#fallBehind(viewer, last)
-    }
+    this.flush()
+    this.#writeToLive(HEARTBEAT_FRAME)
     // A few bytes each: these do not wait for long.
     for (const viewer of this.#waiting) viewer.write(HEARTBEAT_FRAME)
   }
 
   /** Nothing comes after the newest entry: whoever has it is disconnected; who is behind gets there first. */
   close () {
+    this.flush()
     this.#closed = true
     for (const viewer of this.#live) this.#disconnect(viewer, 'room-ended')
   }
 
   /** Says `farewell` to a viewer and ends its stream. One that is behind could not read it, and is cut. */
   dismiss (viewer: Viewer, farewell: Buffer, reason: DisconnectReason) {
+    this.flush()
     if (this.#behind.has(viewer)) {
       this.leave(viewer)
       viewer.destroy(reason)
     } else if (this.#live.has(viewer) || this.#waiting.has(viewer)) {
       viewer.write(farewell)
       this.#disconnect(viewer, reason)
+    }
+  }
+
+  #writeToLive (frame: Buffer) {
+    const { last } = this.history
+    for (const viewer of this.#live) {
+      if (!viewer.write(frame)) this.#fallBehind(viewer, last)
     }
   }
 

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Broker } from '../broker/broker.js'
 import type { Clock } from '../clock.js'
+import { FlushGovernor } from '../flush-governor.js'
 import type { Log } from '../log.js'
 import { TimeoutQueue } from '../timeout-queue.js'
 import type { DisconnectReason } from './disconnect-reason.js'
@@ -22,6 +23,10 @@ const AHEAD_TIMEOUT_MS = 10_000
 const DRAIN_GRACE_MS = 1000
 
 export interface RegistrySettings extends RoomSettings {
+  /** Pause of a busy room between two flushes. */
+  readonly flushIntervalMs: number
+  /** What it grows to under load. */
+  readonly flushMaxIntervalMs: number
   readonly roomLingerMs: number
   readonly heartbeatMs: number
   readonly slowViewerTimeoutMs: number
@@ -40,6 +45,7 @@ export interface RegistrySettings extends RoomSettings {
  * after its last, or until it ends.
  */
 export class RoomRegistry {
+  readonly governor: FlushGovernor
   readonly #rooms = new Map<string, Room>()
   /** Rooms without viewers, the longest first. */
   readonly #lingering: TimeoutQueue<Room>
@@ -61,12 +67,14 @@ export class RoomRegistry {
     this.#slowViewers = new TimeoutQueue(clock, settings.slowViewerTimeoutMs, (viewer) => viewer.destroy('slow-viewer'))
     this.#heartbeats = new TimeoutQueue(clock, settings.heartbeatMs, (room) => room.heartbeat())
     this.#aheadViewers = new TimeoutQueue(clock, AHEAD_TIMEOUT_MS, (waiting) => waiting.room.giveUp(waiting))
+    this.governor = new FlushGovernor({ minIntervalMs: settings.flushIntervalMs, maxIntervalMs: settings.flushMaxIntervalMs, clock, log })
     this.#membership = new Membership(broker, settings.leaseMs, clock, log)
     this.#membership.start()
     this.#context = {
       broker,
       membership: this.#membership,
       gate: new Gate(ROOMS_ASKING),
+      governor: this.governor,
       settings,
       clock,
       log,

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js'
-import type { SequencerContext, SequencerSettings } from '../sequencing/sequencer-context.js'
+import { FlushPacer } from '../sequencing/flush-pacer.js'
+import type { SequencerContext } from '../sequencing/sequencer-context.js'
 import { Sequencer, type Outlet } from '../sequencing/sequencer.js'
 import type { TimeoutQueue } from '../timeout-queue.js'
 import { Audience } from './audience.js'
@@ -9,7 +10,7 @@ import { goodbyeFrame, helloFrame } from './frame.js'
 import { History, type Continuation, type Entry } from './history.js'
 import type { Viewer } from './viewer.js'
 
-export interface RoomSettings extends SequencerSettings {
+export interface RoomSettings {
   readonly historyMessages: number
   readonly historyBytes: number
   readonly retryMs: number
@@ -47,7 +48,8 @@ export interface WaitingViewer {
 
 /**
  * One chat room on this instance: what its sequencer says is kept in the history, and written as one frame to all
- * viewers.
+ * viewers. As the owner the sequencer paces that; what comes from another instance is paced here, for that one does not know how much
+ * this one has to do.
  */
 export class Room implements Outlet {
   /** Places taken by viewers, also by those whose stream has not begun or is just ending. The registry counts it. */
@@ -59,6 +61,7 @@ export class Room implements Outlet {
   readonly #context: RoomContext
   readonly #history: History
   readonly #audience: Audience
+  readonly #pacer: FlushPacer
   readonly #waiting = new Map<Viewer, WaitingViewer>()
   #resolveOpened: () => void = () => {}
   #cancelOpenTimeout: (() => void) | undefined
@@ -70,6 +73,7 @@ export class Room implements Outlet {
     this.#context = context
     this.#history = new History(settings.historyMessages, settings.historyBytes)
     this.#audience = new Audience(this.#history, context.slowViewers)
+    this.#pacer = new FlushPacer(clock, context.governor, () => this.#audience.flush())
     this.sequencer = new Sequencer(id, this.#history, this, context)
     this.opened = new Promise((resolve) => { this.#resolveOpened = resolve })
     if (waitForBroker) this.#cancelOpenTimeout = clock.after(settings.subscribeTimeoutMs, () => this.#resolveOpened())
@@ -141,6 +145,7 @@ export class Room implements Outlet {
     this.#resolveOpened()
     this.#context.heartbeats.delete(this)
     await this.sequencer.close()
+    this.#pacer.stop()
   }
 
   onOpen () {
@@ -155,7 +160,8 @@ export class Room implements Outlet {
   }
 
   onSaid (entry: Entry) {
-    this.#audience.broadcast(entry)
+    this.#audience.add(entry)
+    this.#pacer.request()
     if (this.#audience.size > 0) this.#context.heartbeats.touch(this)
     for (const { viewer, start } of [...this.#waiting.values()]) {
       const continuation = this.sequencer.isOpen ? this.#continuationOf(start) : undefined
@@ -163,6 +169,10 @@ export class Room implements Outlet {
       this.#stopWaiting(viewer)
       this.#begin(viewer, continuation, start.lastEventId)
     }
+  }
+
+  flush () {
+    this.#audience.flush()
   }
 
   onEnded () {

@@ -1,8 +1,9 @@
 import type { Clock } from '../clock.js'
+import type { FlushGovernor } from '../flush-governor.js'
 
 /**
  * Says when to flush. What a quiet room hears goes out at once, with all that came in the same turn of the event loop; a
- * busy room rests for `intervalMs` between two flushes. The rest starts when the batch has been written to all
+ * busy room rests between two flushes, for as long as the governor says. The rest starts when the batch has been written to all
  * viewers, so a room whose fan-out is expensive flushes less often by itself and leaves the event loop time
  * for others. While nothing comes, no timer runs.
  */
@@ -11,7 +12,7 @@ export class FlushPacer {
   #cancelRest: (() => void) | undefined
 
   /** @param flush returns whether there was anything to flush */
-  constructor (private readonly clock: Clock, private readonly intervalMs: number, private readonly flush: () => boolean) {}
+  constructor (private readonly clock: Clock, private readonly governor: FlushGovernor, private readonly flush: () => boolean) {}
 
   /** There is something to flush. */
   request () {
@@ -28,13 +29,22 @@ export class FlushPacer {
     this.#cancelRest?.()
   }
 
-  #flushAndRest () {
+  /** @param lateMs how long after the end of the rest; undefined when there was none */
+  #flushAndRest (lateMs?: number) {
     this.#state = 'resting'
+    const startedAtMs = this.clock.now()
     const hasFlushed = this.flush()
+    const endedAtMs = this.clock.now()
+    if (hasFlushed) this.governor.onFlush(endedAtMs - startedAtMs, lateMs)
     // The flush may have stopped the pacer.
     if (this.#isStopped) return
-    if (hasFlushed) this.#cancelRest = this.clock.after(this.intervalMs, () => this.#flushAndRest())
+    if (hasFlushed) this.#rest(endedAtMs + this.governor.intervalMs)
     else this.#state = 'quiet'
+  }
+
+  #rest (untilMs: number) {
+    const { clock } = this
+    this.#cancelRest = clock.after(untilMs - clock.now(), () => this.#flushAndRest(clock.now() - untilMs))
   }
 
   get #isStopped () { return this.#state !== 'resting' }

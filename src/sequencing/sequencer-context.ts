@@ -1,12 +1,9 @@
 import type { Broker } from '../broker/broker.js'
 import type { Clock } from '../clock.js'
+import type { FlushGovernor } from '../flush-governor.js'
 import type { Log } from '../log.js'
 import type { Gate } from './gate.js'
 import type { Membership } from './membership.js'
-
-export interface SequencerSettings {
-  readonly flushIntervalMs: number
-}
 
 /** What the sequencers of an instance share. */
 export interface SequencerContext {
@@ -14,7 +11,7 @@ export interface SequencerContext {
   readonly membership: Membership
   /** How many rooms may ask for their owner at a time. */
   readonly gate: Gate
-  readonly settings: SequencerSettings
+  readonly governor: FlushGovernor
   readonly clock: Clock
   readonly log: Log
 }

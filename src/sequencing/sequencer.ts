@@ -21,7 +21,10 @@ const COURTESY_MS = 1000
 export interface Outlet {
   /** The history is complete up to now. Called once, before anything is said. */
   onOpen (): void
+  /** More may follow at once. */
   onSaid (entry: Entry): void
+  /** Nothing more follows at once. */
+  flush (): void
   /** The room has ended; nothing follows. */
   onEnded (): void
 }
@@ -289,6 +292,7 @@ export class Sequencer implements RoomListener, OwnerWatcher {
     const { broker } = this.context
     const tenure = new Tenure(this.roomId, this.#view, this.context, {
       onLost: () => this.#ask(),
+      onSaid: () => this.outlet.flush(),
       onFailed: () => this.#onLogFailed(),
       onFinished: (payload) => this.#sayEnd(payload)
     }, claim, lapses)

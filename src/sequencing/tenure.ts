@@ -16,6 +16,8 @@ export interface TenureEvents {
   onLost (): void
   /** It is not known what is logged; trying at once would fail again. */
   onFailed (): void
+  /** What there was to say has been said. */
+  onSaid (): void
   /** The end was logged. */
   onFinished (payload: string): void
 }
@@ -43,10 +45,10 @@ export class Tenure {
     private readonly claim: Claim,
     private readonly lapses: number
   ) {
-    const { broker, clock, settings } = context
+    const { broker, clock, governor } = context
     this.term = claim.term
     this.#writer = new LogWriter(roomId, claim.term, view, broker, (isRefused) => isRefused ? events.onLost() : events.onFailed(), () => this.#onAllLogged())
-    this.#pacer = new FlushPacer(clock, settings.flushIntervalMs, () => this.flush())
+    this.#pacer = new FlushPacer(clock, governor, () => this.flush())
   }
 
   /** Another instance follows, and has heard everything that is not logged. */
@@ -107,12 +109,24 @@ export class Tenure {
 
   /** Says what was heard, in its order. @returns whether there was anything */
   flush (): boolean {
-    const { heard } = this.view
-    if (heard.first === undefined) return false
+    if (this.view.heard.first === undefined) return false
     if (!this.holdsRoom) {
       this.events.onLost()
       return false
     }
+    this.#sayHeard()
+    this.events.onSaid()
+    return true
+  }
+
+  /** Says nothing any more. What may not be logged counts as heard only. */
+  end () {
+    this.#pacer.stop()
+    this.view.takeBack(this.#writer.abandon())
+  }
+
+  #sayHeard () {
+    const { heard } = this.view
     for (let { first } = heard; first !== undefined; { first } = heard) {
       if (typeof first === 'string') {
         this.#writer.write(this.view.nextBatch(this.term, heard.takeMessages(MAX_BATCH_LENGTH)))
@@ -123,7 +137,7 @@ export class Tenure {
         if (this.view.place.term >= this.term) {
           // What is on its way would be taken back, and be heard again.
           if (this.#writer.isDone) this.events.onLost()
-          return true
+          return
         }
         heard.shift()
         this.#hasHeir = false
@@ -131,16 +145,9 @@ export class Tenure {
       } else {
         // When all is surely logged: an owner that has ended a room logs nothing any more.
         if (this.#writer.isDone) this.#finish(first.payload)
-        return true
+        return
       }
     }
-    return true
-  }
-
-  /** Says nothing any more. What may not be logged counts as heard only. */
-  end () {
-    this.#pacer.stop()
-    this.view.takeBack(this.#writer.abandon())
   }
 
   #answer ({ instance, word }: { readonly instance: string, readonly word: string }) {

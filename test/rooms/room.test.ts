@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { MemoryBroker } from '../../src/broker/memory-broker.js'
+import { FlushGovernor } from '../../src/flush-governor.js'
 import { compareEventIds, type EventId } from '../../src/rooms/event-id.js'
 import { Room, type StartOptions, type WaitingViewer } from '../../src/rooms/room.js'
 import { Viewer } from '../../src/rooms/viewer.js'
@@ -13,7 +14,8 @@ import { eventually } from '../fixtures/eventually.js'
 import { ManualClock } from '../fixtures/manual-clock.js'
 import { recordLog } from '../fixtures/redis.js'
 
-const SETTINGS = { flushIntervalMs: 50, historyMessages: 100, historyBytes: 1_000_000, maxMessageBytes: 1000, retryMs: 2000, subscribeTimeoutMs: 3000 }
+const FLUSH_INTERVAL_MS = 50
+const SETTINGS = { historyMessages: 100, historyBytes: 1_000_000, maxMessageBytes: 1000, retryMs: 2000, subscribeTimeoutMs: 3000 }
 const HEARTBEAT_MS = 15_000
 const AHEAD_TIMEOUT_MS = 10_000
 const ROOM_ID = '5f0c3a52-6c1d-4a3f-9d3e-0f6f1f0c9a11'
@@ -44,6 +46,7 @@ function createRoom (t: Test, { waitForBroker = true, clock = new ManualClock(),
     broker,
     membership,
     gate: new Gate(1),
+    governor: new FlushGovernor({ minIntervalMs: FLUSH_INTERVAL_MS, maxIntervalMs: FLUSH_INTERVAL_MS, clock, log }),
     settings: SETTINGS,
     clock,
     log,
@@ -66,7 +69,7 @@ function createRoom (t: Test, { waitForBroker = true, clock = new ManualClock(),
       room.sequencer.onSubscribed()
       await eventually('the room is open', () => room.sequencer.isOpen)
     },
-    /** Joins, and says what the viewer gets: messages as they are, other events by name. */
+    /** Joins, and says what the viewer has got when what is due has been done: messages as they are, other events by name. */
     async join (options: StartOptions = { recent: 0 }) {
       const { near, far } = await connectedSockets(t)
       let text = ''
@@ -79,7 +82,10 @@ function createRoom (t: Test, { waitForBroker = true, clock = new ManualClock(),
           const data = /^data:(\[.*\])$/m.exec(block)?.[1]
           return name ?? (data ? JSON.parse(data) as string[] : block === ':' ? 'heartbeat' : [])
         })
-        await eventually(`${expected} has come`, () => events().length >= expected.length)
+        await eventually(`${expected} has come`, () => {
+          clock.turn()
+          return events().length >= expected.length
+        })
         t.same(events(), expected)
       }
       return Object.assign(got, { viewer, isClosed: () => near.destroyed, gap: () => JSON.parse(/^event:gap\ndata:(.*)$/m.exec(text)?.[1] ?? 'null'), text: () => text })
@@ -197,7 +203,7 @@ t.test('a viewer that has seen everything of an ended room needs nothing, one th
   const ids = [room.lastEventId]
   for (const message of ['1', '2']) {
     heard.onMessage(message)
-    clock.advance(SETTINGS.flushIntervalMs)
+    clock.advance(FLUSH_INTERVAL_MS)
     ids.push(room.lastEventId)
   }
   heard.onEnd('{}')
@@ -308,4 +314,35 @@ t.test('who is sent away has been told everything before, and when to come back'
   t.match(got.text(), /:draining\nretry:\d+\n\n$/)
   await other('1')
   t.equal(room.viewers().length, 1)
+})
+
+t.test('what comes from the owner faster than this instance should write is written together, as the events it was', async (t) => {
+  const first = batchAfter({ term: TERM, n: 0 }, TERM, '1')
+  const clock = new ManualClock()
+  const { heard, join, open } = createRoom(t, { clock, broker: followersBroker(clock, [first]) })
+  await open()
+  const got = await join()
+  const writes: string[] = []
+  const write = got.viewer.write.bind(got.viewer)
+  got.viewer.write = (frame) => {
+    writes.push(frame.toString())
+    return write(frame)
+  }
+  const batches = [first]
+  for (const message of ['2', '3', '4', '5']) {
+    const next = batchAfter(batches.at(-1)?.to ?? first.to, TERM, message)
+    batches.push(next)
+    heard.onLogged(next)
+    if (message === '2') clock.turn()
+  }
+  clock.advance(FLUSH_INTERVAL_MS)
+  t.equal(writes.length, 2, 'the first at once, the others after the rest')
+  t.equal(writes[1], batches.slice(2).map(({ to, data }) => `id:${to.term}-${to.n}\ndata:${data}\n\n`).join(''))
+  const late = await join({ recent: 5 })
+  heard.onLogged(batchAfter(batches.at(-1)?.to ?? first.to, TERM, '6'))
+  const later = await join()
+  clock.advance(FLUSH_INTERVAL_MS)
+  await got('2', '3', '4', '5', '6')
+  await late('1', '2', '3', '4', '5', '6')
+  await later()
 })

@@ -62,6 +62,7 @@ function startInstance (t: Test, { port }: RedisServer) {
   const broker = new RedisBroker({ commands, subscriber, clock, log, endedTtlMs: 60_000, logTtlMs: 60_000, maxMessageBytes: 1000, isMetered: true })
   const registry = new RoomRegistry(broker, {
     flushIntervalMs: 5,
+    flushMaxIntervalMs: 5,
     historyMessages: 1000,
     historyBytes: 1_000_000,
     retryMs: 2000,
