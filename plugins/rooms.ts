@@ -18,6 +18,7 @@ export default fp(async (app) => {
     historyBytes: config.HISTORY_BYTES,
     retryMs: config.RETRY_MS,
     subscribeTimeoutMs: config.SUBSCRIBE_TIMEOUT_MS,
+    compression: { minViewers: config.COMPRESS_MIN_VIEWERS, keyframeMs: config.KEYFRAME_MS },
     roomLingerMs: config.ROOM_LINGER_MS,
     heartbeatMs: config.HEARTBEAT_MS,
     slowViewerTimeoutMs: config.SLOW_VIEWER_TIMEOUT_MS,

@@ -3,9 +3,11 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import Negotiator from 'negotiator'
 import { Type } from 'typebox'
 import type { DisconnectReason } from '../src/rooms/disconnect-reason.js'
 import { goodbyeFrame } from '../src/rooms/frame.js'
+import { GZIP_HEADER } from '../src/rooms/gzip-blocks.js'
 import { Viewer } from '../src/rooms/viewer.js'
 import { apiError, errorResponses } from './errors.js'
 import { SessionParams } from './session-params.js'
@@ -16,6 +18,8 @@ const STREAM_HEADERS = {
   'X-Accel-Buffering': 'no',
   Connection: 'close'
 }
+
+const GZIP_STREAM_HEADERS = { ...STREAM_HEADERS, 'Content-Encoding': 'gzip' }
 
 const PIPELINE_TIMEOUT_MS = 5000
 const PIPELINE_POLL_MS = 10
@@ -74,14 +78,26 @@ const schema = {
  * Writes the head of a stream and hands over its socket. The body has no length and is not chunked: it ends with the
  * connection (RFC 9112, 6.3), so frames go to the socket as they are, the same bytes for everyone.
  */
-function openStream (reply: FastifyReply, socket: Socket) {
+function openStream (reply: FastifyReply, socket: Socket, isGzip: boolean) {
   reply.hijack()
   const response = reply.raw
   for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) response.setHeader(name, value)
   response.removeHeader('Transfer-Encoding')
-  response.writeHead(200, STREAM_HEADERS)
+  response.writeHead(200, isGzip ? GZIP_STREAM_HEADERS : STREAM_HEADERS)
   response.flushHeaders()
+  if (isGzip) socket.write(GZIP_HEADER)
   return socket
+}
+
+/** Says that the answer depends on a header of the request, too (RFC 9110, 12.5.5). */
+function vary (reply: FastifyReply, field: string) {
+  const others = reply.getHeader('Vary')
+  reply.header('Vary', others === undefined ? field : `${others}, ${field}`)
+}
+
+/** Whether the client prefers gzip to nothing (RFC 9110, 12.5.3). */
+function acceptsGzip ({ raw }: FastifyRequest) {
+  return raw.headers['accept-encoding'] !== undefined && new Negotiator(raw).encodings(['gzip', 'identity'])[0] === 'gzip'
 }
 
 /**
@@ -111,12 +127,13 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
   /** EventSource takes any other status than 200 as final: so who cannot be served now is told to come back. */
   function refuse (reply: FastifyReply, socket: Socket, reason: DisconnectReason) {
     log.debug({ reason }, 'viewer refused')
-    openStream(reply, socket).write(goodbyeFrame(reason, config.RETRY_MS * (0.5 + Math.random())))
+    openStream(reply, socket, false).write(goodbyeFrame(reason, config.RETRY_MS * (0.5 + Math.random())))
     socket.destroySoon()
   }
 
   // A HEAD request must not open a stream.
   app.get('/api/v1/chats/sse-connect/:sessionId', { schema, exposeHeadRoute: false }, async (request, reply) => {
+    if (config.COMPRESS === 'on') vary(reply, 'Accept-Encoding')
     if (!await isNext(request, reply)) throw apiError('BAD_REQUEST')
     const { socket } = request.raw
     const roomId = request.params.sessionId.toLowerCase()
@@ -135,14 +152,15 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
       return refuse(reply, socket, 'draining')
     }
 
-    const viewer = new Viewer(socket)
+    const isGzip = config.COMPRESS === 'on' && acceptsGzip(request)
+    const viewer = new Viewer(socket, isGzip)
     socket.once('close', () => {
       room.leave(viewer)
       rooms.leave(room)
       log.debug({ roomId, reason: viewer.disconnectReason }, 'viewer disconnected')
     })
     socket.cork()
-    openStream(reply, socket)
+    openStream(reply, socket, isGzip)
     room.join(viewer, { lastEventId, recent: request.query.recent })
     socket.uncork()
   })

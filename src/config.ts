@@ -28,6 +28,9 @@ export const ConfigSchema = Type.Object({
 
   FLUSH_INTERVAL_MS: Milliseconds(50, 'Pause of a busy room between two batches'),
   FLUSH_MAX_INTERVAL_MS: Milliseconds(500, 'What that pause grows to, step by step, while the instance has more to write than it can'),
+  COMPRESS: Type.Enum(['on', 'off'], { default: 'on', description: 'Whether viewers that accept gzip get it' }),
+  COMPRESS_MIN_VIEWERS: Count(100, 1, 'In a room with fewer gzip viewers batches are not compressed'),
+  KEYFRAME_MS: Milliseconds(2000, 'How long compressed batches refer back to earlier ones: who joins meanwhile gets larger ones'),
   MAX_MESSAGE_BYTES: Count(65_536, 1, 'Largest message in UTF-8 bytes; larger ones from Redis are dropped, over HTTP refused with 413'),
   HISTORY_MESSAGES: Count(500, 1, 'Messages a room keeps for resume, recent=N and slow viewers'),
   HISTORY_BYTES: Count(1_048_576, 1, 'Bytes of events a room keeps at the most; all rooms together MAX_ROOMS times as much'),

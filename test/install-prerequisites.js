@@ -7,7 +7,8 @@ import { delimiter, join } from 'node:path'
 const PACKAGE_OF = {
   'redis-server': 'redis-server',
   haproxy: 'haproxy',
-  chromium: 'chromium'
+  chromium: 'chromium',
+  'firefox-esr': 'firefox-esr'
 }
 
 function isInstalled (program) {

@@ -1,7 +1,10 @@
+import type { Clock } from '../clock.js'
 import type { TimeoutQueue } from '../timeout-queue.js'
 import type { DisconnectReason } from './disconnect-reason.js'
 import { HEARTBEAT_FRAME } from './frame.js'
+import { GzipViewers, type CompressionSettings } from './gzip-viewers.js'
 import type { Entry, History, Position } from './history.js'
+import { PlainViewers, type LiveViewers } from './live-viewers.js'
 import type { Viewer } from './viewer.js'
 
 /** Most bytes a viewer that is behind is given before it must have taken them: bounds the memory it costs. */
@@ -16,22 +19,24 @@ const CATCH_UP_BYTES = 65_536
  * and while nothing is unflushed, so a stream never mixes replay and live, and no entry is written twice or left out.
  */
 export class Audience {
-  readonly #live = new Set<Viewer>()
+  readonly #live: { readonly plain: LiveViewers, readonly gzip: LiveViewers }
   readonly #behind = new Map<Viewer, Position>()
   readonly #waiting = new Set<Viewer>()
   #unflushed: Entry[] = []
   #closed = false
 
-  constructor (private readonly history: History, private readonly slowViewers: TimeoutQueue<Viewer>) {}
+  constructor (private readonly history: History, private readonly slowViewers: TimeoutQueue<Viewer>, compression: CompressionSettings, clock: Clock) {
+    this.#live = { plain: new PlainViewers(), gzip: new GzipViewers(compression, clock) }
+  }
 
-  get size () { return this.#live.size + this.#behind.size + this.#waiting.size }
+  get size () { return this.#live.plain.size + this.#live.gzip.size + this.#behind.size + this.#waiting.size }
 
-  viewers (): Viewer[] { return [...this.#live, ...this.#behind.keys(), ...this.#waiting] }
+  viewers (): Viewer[] { return [...this.#live.plain, ...this.#live.gzip, ...this.#behind.keys(), ...this.#waiting] }
 
   /** Keeps a viewer that will `join` later; until then it gets heartbeats only. */
   wait (viewer: Viewer, lead: Buffer) {
     this.#waiting.add(viewer)
-    viewer.write(lead)
+    viewer.tell(lead)
   }
 
   /** Writes `lead`, then what the history holds from `start` on, then all that comes. */
@@ -48,7 +53,7 @@ export class Audience {
         bytes += entry.frame.length
         position = entry.to
       }
-      if (frames.length > 0 && !viewer.writeAll(frames)) {
+      if (frames.length > 0 && !viewer.tell(...frames)) {
         this.#fallBehind(viewer, position)
         return
       }
@@ -56,12 +61,12 @@ export class Audience {
       frames = []
     }
     if (this.#closed) this.#disconnect(viewer, 'room-ended')
-    else this.#live.add(viewer)
+    else this.#liveLike(viewer).add(viewer)
   }
 
   /** Forgets a viewer whose socket is closed. */
   leave (viewer: Viewer) {
-    this.#live.delete(viewer)
+    this.#liveLike(viewer).delete(viewer)
     this.#behind.delete(viewer)
     this.#waiting.delete(viewer)
     this.slowViewers.delete(viewer)
@@ -86,14 +91,14 @@ export class Audience {
     this.flush()
     this.#writeToLive(HEARTBEAT_FRAME)
     // A few bytes each: these do not wait for long.
-    for (const viewer of this.#waiting) viewer.write(HEARTBEAT_FRAME)
+    for (const viewer of this.#waiting) viewer.tell(HEARTBEAT_FRAME)
   }
 
   /** Nothing comes after the newest entry: whoever has it is disconnected; who is behind gets there first. */
   close () {
     this.flush()
     this.#closed = true
-    for (const viewer of this.#live) this.#disconnect(viewer, 'room-ended')
+    for (const viewer of [...this.#live.plain, ...this.#live.gzip]) this.#disconnect(viewer, 'room-ended')
   }
 
   /** Says `farewell` to a viewer and ends its stream. One that is behind could not read it, and is cut. */
@@ -102,21 +107,25 @@ export class Audience {
     if (this.#behind.has(viewer)) {
       this.leave(viewer)
       viewer.destroy(reason)
-    } else if (this.#live.has(viewer) || this.#waiting.has(viewer)) {
-      viewer.write(farewell)
+    } else if (this.#liveLike(viewer).has(viewer) || this.#waiting.has(viewer)) {
+      viewer.tell(farewell)
       this.#disconnect(viewer, reason)
     }
   }
 
   #writeToLive (frame: Buffer) {
     const { last } = this.history
-    for (const viewer of this.#live) {
-      if (!viewer.write(frame)) this.#fallBehind(viewer, last)
-    }
+    const onBlocked = (viewer: Viewer) => this.#fallBehind(viewer, last)
+    this.#live.plain.write(frame, onBlocked)
+    this.#live.gzip.write(frame, onBlocked)
+  }
+
+  #liveLike (viewer: Viewer): LiveViewers {
+    return viewer.isGzip ? this.#live.gzip : this.#live.plain
   }
 
   #fallBehind (viewer: Viewer, position: Position) {
-    this.#live.delete(viewer)
+    this.#liveLike(viewer).delete(viewer)
     this.#behind.set(viewer, position)
     this.slowViewers.touch(viewer)
     viewer.onceDrained(() => this.#onDrained(viewer))

@@ -7,6 +7,7 @@ import { Audience } from './audience.js'
 import type { DisconnectReason } from './disconnect-reason.js'
 import { compareEventIds, formatEventId, parseEventId } from './event-id.js'
 import { goodbyeFrame, helloFrame } from './frame.js'
+import type { CompressionSettings } from './gzip-viewers.js'
 import { History, type Continuation, type Entry } from './history.js'
 import type { Viewer } from './viewer.js'
 
@@ -15,6 +16,7 @@ export interface RoomSettings {
   readonly historyBytes: number
   readonly retryMs: number
   readonly subscribeTimeoutMs: number
+  readonly compression: CompressionSettings
 }
 
 /** What the rooms of an instance share. */
@@ -72,7 +74,7 @@ export class Room implements Outlet {
     const { settings, clock } = context
     this.#context = context
     this.#history = new History(settings.historyMessages, settings.historyBytes)
-    this.#audience = new Audience(this.#history, context.slowViewers)
+    this.#audience = new Audience(this.#history, context.slowViewers, settings.compression, clock)
     this.#pacer = new FlushPacer(clock, context.governor, () => this.#audience.flush())
     this.sequencer = new Sequencer(id, this.#history, this, context)
     this.opened = new Promise((resolve) => { this.#resolveOpened = resolve })

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { DisconnectReason } from './disconnect-reason.js'
+import { storedBlocks } from './gzip-blocks.js'
 
 /** The part of a socket that a stream is written to. */
 export type ViewerSocket = Pick<Socket, 'write' | 'writableLength' | 'cork' | 'uncork' | 'once' | 'destroySoon' | 'destroy'>
@@ -10,12 +11,13 @@ export class Viewer {
   /** Why the stream ends; what nobody else ended, the viewer did. */
   disconnectReason: DisconnectReason = 'viewer-left'
 
-  constructor (socket: ViewerSocket) {
+  /** @param isGzip whether its stream is gzip, of which it has got the header */
+  constructor (socket: ViewerSocket, readonly isGzip = false) {
     this.#socket = socket
   }
 
   /**
-   * Writes a shared frame; the bytes are not copied.
+   * Writes bytes that it shares with other viewers, encoded as its stream is; they are not copied.
    *
    * @returns false when the viewer does not keep up: write no more until it has drained
    */
@@ -25,14 +27,14 @@ export class Viewer {
   }
 
   /**
-   * Writes many frames with one system call.
+   * Writes frames that are for this viewer, with one system call.
    *
    * @returns as `write` does
    */
-  writeAll (frames: readonly Buffer[]): boolean {
+  tell (...frames: readonly Buffer[]): boolean {
     let keepsUp = true
     this.#socket.cork()
-    for (const frame of frames) keepsUp = this.#socket.write(frame) && keepsUp
+    for (const bytes of this.isGzip ? frames.flatMap(storedBlocks) : frames) keepsUp = this.#socket.write(bytes) && keepsUp
     this.#socket.uncork()
     return keepsUp || this.#socket.writableLength === 0
   }

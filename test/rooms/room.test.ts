@@ -15,7 +15,7 @@ import { ManualClock } from '../fixtures/manual-clock.js'
 import { recordLog } from '../fixtures/redis.js'
 
 const FLUSH_INTERVAL_MS = 50
-const SETTINGS = { historyMessages: 100, historyBytes: 1_000_000, maxMessageBytes: 1000, retryMs: 2000, subscribeTimeoutMs: 3000 }
+const SETTINGS = { historyMessages: 100, historyBytes: 1_000_000, maxMessageBytes: 1000, retryMs: 2000, subscribeTimeoutMs: 3000, compression: { minViewers: 3, keyframeMs: 2000 } }
 const HEARTBEAT_MS = 15_000
 const AHEAD_TIMEOUT_MS = 10_000
 const ROOM_ID = '5f0c3a52-6c1d-4a3f-9d3e-0f6f1f0c9a11'

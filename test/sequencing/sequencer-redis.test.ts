@@ -63,6 +63,7 @@ function startInstance (t: Test, { port }: RedisServer) {
   const registry = new RoomRegistry(broker, {
     flushIntervalMs: 5,
     flushMaxIntervalMs: 5,
+    compression: { minViewers: 1000, keyframeMs: 2000 },
     historyMessages: 1000,
     historyBytes: 1_000_000,
     retryMs: 2000,

@@ -1,0 +1,85 @@
+import type { Clock } from '../clock.js'
+import { deflatedBlock, storedBlocks, WINDOW_BYTES } from './gzip-blocks.js'
+import { PlainViewers, type LiveViewers } from './live-viewers.js'
+import type { Viewer } from './viewer.js'
+
+export interface CompressionSettings {
+  /** With fewer viewers frames are not compressed: their streams are gzip, but of stored blocks. */
+  readonly minViewers: number
+  /** How long blocks may refer back to earlier ones. */
+  readonly keyframeMs: number
+}
+
+/**
+ * Viewers that get gzip. A frame is compressed once for all of them, and refers back to the frames since the last keyframe:
+ * one that refers to nothing.
+ *
+ * Invariant: the last text that each viewer in `#inStep` was written is `#sinceKeyframe`, and nothing else. Who joins between two keyframes has
+ * other text before it, so it gets blocks that refer to nothing until the next one.
+ */
+export class GzipViewers implements LiveViewers {
+  readonly #inStep = new PlainViewers()
+  readonly #outOfStep = new PlainViewers()
+  /** Undefined: the next frame is a keyframe. */
+  #sinceKeyframe: Buffer | undefined
+  #keyframeAtMs = 0
+
+  constructor (private readonly settings: CompressionSettings, private readonly clock: Clock) {}
+
+  get size () { return this.#inStep.size + this.#outOfStep.size }
+
+  has (viewer: Viewer) {
+    return this.#inStep.has(viewer) || this.#outOfStep.has(viewer)
+  }
+
+  add (viewer: Viewer) {
+    this.#outOfStep.add(viewer)
+  }
+
+  delete (viewer: Viewer) {
+    return this.#inStep.delete(viewer) || this.#outOfStep.delete(viewer)
+  }
+
+  * [Symbol.iterator] () {
+    yield * this.#inStep
+    yield * this.#outOfStep
+  }
+
+  write (frame: Buffer, onBlocked: (viewer: Viewer) => void) {
+    if (this.size === 0) return
+    if (this.size < this.settings.minViewers) this.#writeStored(frame, onBlocked)
+    else if (this.#isKeyframeDue()) this.#writeKeyframe(frame, onBlocked)
+    else this.#writeOn(frame, onBlocked)
+  }
+
+  #isKeyframeDue () {
+    return this.#sinceKeyframe === undefined || this.clock.now() - this.#keyframeAtMs >= this.settings.keyframeMs
+  }
+
+  #writeStored (frame: Buffer, onBlocked: (viewer: Viewer) => void) {
+    const block = Buffer.concat(storedBlocks(frame))
+    this.#sinceKeyframe = undefined
+    this.#inStep.write(block, onBlocked)
+    this.#outOfStep.write(block, onBlocked)
+  }
+
+  #writeKeyframe (frame: Buffer, onBlocked: (viewer: Viewer) => void) {
+    for (const viewer of this.#outOfStep) this.#inStep.add(viewer)
+    this.#outOfStep.clear()
+    this.#keyframeAtMs = this.clock.now()
+    this.#sinceKeyframe = latest(frame)
+    this.#inStep.write(deflatedBlock(frame), onBlocked)
+  }
+
+  #writeOn (frame: Buffer, onBlocked: (viewer: Viewer) => void) {
+    const before = this.#sinceKeyframe ?? Buffer.alloc(0)
+    this.#sinceKeyframe = latest(Buffer.concat([before, frame]))
+    if (this.#inStep.size > 0) this.#inStep.write(deflatedBlock(frame, before), onBlocked)
+    if (this.#outOfStep.size > 0) this.#outOfStep.write(deflatedBlock(frame), onBlocked)
+  }
+}
+
+/** What of a text can be referred back to. */
+function latest (text: Buffer): Buffer {
+  return text.length <= WINDOW_BYTES ? text : text.subarray(text.length - WINDOW_BYTES)
+}

@@ -1,0 +1,24 @@
+import type { Viewer } from './viewer.js'
+
+/** Viewers that are written to together, all with the same encoding. */
+export interface LiveViewers extends Iterable<Viewer> {
+  readonly size: number
+  has (viewer: Viewer): boolean
+  /** Only a viewer that has been written everything up to now. */
+  add (viewer: Viewer): void
+  /** @returns whether it was there */
+  delete (viewer: Viewer): boolean
+  /**
+   * Writes a frame to all of them.
+   *
+   * @param onBlocked called with each that does not keep up, and is to be deleted
+   */
+  write (frame: Buffer, onBlocked: (viewer: Viewer) => void): void
+}
+
+/** Viewers that get frames as they are. */
+export class PlainViewers extends Set<Viewer> implements LiveViewers {
+  write (frame: Buffer, onBlocked: (viewer: Viewer) => void) {
+    for (const viewer of this) if (!viewer.write(frame)) onBlocked(viewer)
+  }
+}

@@ -1,0 +1,127 @@
+import { randomBytes } from 'node:crypto'
+import { createGunzip } from 'node:zlib'
+import t, { type Test } from 'tap'
+import { GZIP_HEADER, storedBlocks } from '../../src/rooms/gzip-blocks.js'
+import { GzipViewers } from '../../src/rooms/gzip-viewers.js'
+import { Viewer } from '../../src/rooms/viewer.js'
+import { connectedSockets } from '../fixtures/connected-sockets.js'
+import { eventually } from '../fixtures/eventually.js'
+import { ManualClock } from '../fixtures/manual-clock.js'
+
+const KEYFRAME_MS = 2000
+const noneIsBlocked = (viewer: Viewer) => { throw new Error(`viewer is blocked: ${viewer}`) }
+
+function create (t: Test, minViewers = 1) {
+  const clock = new ManualClock()
+  const viewers = new GzipViewers({ minViewers, keyframeMs: KEYFRAME_MS }, clock)
+  let frames = 0
+  return {
+    clock,
+    viewers,
+    /** Joins, and decodes what it gets. */
+    async join () {
+      const { near, far } = await connectedSockets(t)
+      const gunzip = createGunzip()
+      const got = { viewer: new Viewer(near, true), text: '', bytes: 0 }
+      gunzip.on('data', (bytes: Buffer) => { got.text += bytes })
+      far.on('data', (bytes) => {
+        got.bytes += bytes.length
+        gunzip.write(bytes)
+      })
+      near.write(GZIP_HEADER)
+      got.viewer.tell(Buffer.from('hello\n'))
+      viewers.add(got.viewer)
+      return got
+    },
+    /** Writes frames that are like each other, and says what a viewer that gets just these should have. */
+    write (count: number) {
+      let text = ''
+      for (; count > 0; count--) {
+        const frame = `frame ${frames++} of those that are much like each other and hold the same words again and again\n`
+        viewers.write(Buffer.from(frame), noneIsBlocked)
+        text += frame
+      }
+      return text
+    }
+  }
+}
+
+t.test('who joins between keyframes gets all from there on in larger blocks, and the same as all others from the next keyframe on', async (t) => {
+  const { clock, join, write } = create(t)
+  const first = await join()
+  let expected = 'hello\n' + write(1)
+  const second = await join()
+  let expectedLater = 'hello\n'
+  for (const { larger, wait } of [{ larger: true, wait: KEYFRAME_MS }, { larger: false, wait: KEYFRAME_MS - 1 }, { larger: false, wait: 0 }]) {
+    await eventually('all has come', () => first.text === expected && second.text === expectedLater)
+    const [before, beforeLater] = [first.bytes, second.bytes]
+    const text = write(10)
+    expected += text
+    expectedLater += text
+    await eventually('all of it has come', () => first.text === expected && second.text === expectedLater)
+    t.equal(second.bytes - beforeLater > first.bytes - before, larger)
+    clock.advance(wait)
+  }
+})
+
+t.test('what a block refers back to is the text of its own stream, also past what can be referred to', async (t) => {
+  const { viewers, join, write } = create(t)
+  const [one, other] = [await join(), await join()]
+  let expected = 'hello\n'
+  for (const size of [100, 20_000, 32_768, 40_000, 65_536, 200_000]) {
+    const frame = randomBytes(size).toString('base64')
+    for (let repeat = 0; repeat < 2; repeat++) {
+      viewers.write(Buffer.from(frame), noneIsBlocked)
+      const text = expected += frame + write(3)
+      // Not more than the sockets hold.
+      await eventually('all has come', () => one.text === text && other.text === text)
+    }
+  }
+  t.equal(one.bytes, other.bytes)
+})
+
+t.test('too few viewers get stored blocks, and a keyframe comes first when there are enough again', async (t) => {
+  const { viewers, join, write } = create(t, 2)
+  const one = await join()
+  let expected = 'hello\n' + write(3)
+  await eventually('all has come', () => one.text === expected)
+  t.ok(one.bytes > expected.length, 'nothing was compressed')
+  const other = await join()
+  expected += write(5)
+  await eventually('all has come', () => one.text === expected)
+  t.ok(one.bytes < expected.length)
+  viewers.delete(other.viewer)
+  expected += write(2)
+  const third = await join()
+  const expectedLater = 'hello\n' + write(5)
+  expected += expectedLater.slice('hello\n'.length)
+  await eventually('all has come', () => one.text === expected && third.text === expectedLater)
+  t.notOk(viewers.has(other.viewer))
+  t.same([...viewers], [one.viewer, third.viewer])
+})
+
+t.test('who does not keep up is named once, and is not written to when it is deleted', async (t) => {
+  const { viewers, join } = create(t)
+  const [slow, other] = [await join(), await join()]
+  const write = slow.viewer.write.bind(slow.viewer)
+  slow.viewer.write = (bytes) => write(bytes) && false
+  const blocked: Viewer[] = []
+  for (const text of ['1', '2', '3']) {
+    viewers.write(Buffer.from(text), (viewer) => {
+      blocked.push(viewer)
+      viewers.delete(viewer)
+    })
+  }
+  t.same(blocked, [slow.viewer])
+  await eventually('the others get all', () => other.text === 'hello\n123')
+  t.equal(slow.text, 'hello\n1')
+})
+
+t.test('bytes of any length go into stored blocks, unchanged', async (t) => {
+  for (const length of [0, 1, 65_534, 65_535, 65_536, 200_000]) {
+    const bytes = randomBytes(length)
+    const blocks = storedBlocks(bytes)
+    t.equal(blocks.length, 2 * Math.ceil(length / 65_535))
+    t.ok(Buffer.concat(blocks.filter((_, index) => index % 2 === 1)).equals(bytes))
+  }
+})
