@@ -5,6 +5,7 @@ import { HEARTBEAT_FRAME } from './frame.js'
 import { GzipViewers, type CompressionSettings } from './gzip-viewers.js'
 import type { Entry, History, Position } from './history.js'
 import { PlainViewers, type LiveViewers } from './live-viewers.js'
+import { bytesOf, Replays } from './replays.js'
 import type { Viewer } from './viewer.js'
 
 /** Most bytes a viewer that is behind is given before it must have taken them: bounds the memory it costs. */
@@ -22,10 +23,12 @@ export class Audience {
   readonly #live: { readonly plain: LiveViewers, readonly gzip: LiveViewers }
   readonly #behind = new Map<Viewer, Position>()
   readonly #waiting = new Set<Viewer>()
+  readonly #replays: Replays
   #unflushed: Entry[] = []
   #closed = false
 
   constructor (private readonly history: History, private readonly slowViewers: TimeoutQueue<Viewer>, compression: CompressionSettings, clock: Clock) {
+    this.#replays = new Replays(history, CATCH_UP_BYTES)
     this.#live = { plain: new PlainViewers(), gzip: new GzipViewers(compression, clock) }
   }
 
@@ -43,25 +46,12 @@ export class Audience {
   join (viewer: Viewer, lead: readonly Buffer[], start: Position) {
     this.flush()
     this.#waiting.delete(viewer)
-    let frames = [...lead]
-    let position = start
-    while (true) {
-      let bytes = 0
-      let entry: Entry | undefined
-      while (bytes < CATCH_UP_BYTES && (entry = this.history.next(position)) !== undefined) {
-        frames.push(entry.frame)
-        bytes += entry.frame.length
-        position = entry.to
-      }
-      if (frames.length > 0 && !viewer.tell(...frames)) {
-        this.#fallBehind(viewer, position)
-        return
-      }
-      if (position.seq === this.history.last.seq) break
-      frames = []
-    }
-    if (this.#closed) this.#disconnect(viewer, 'room-ended')
-    else this.#liveLike(viewer).add(viewer)
+    const replay = this.#replays.from(start)
+    const position = replay?.to ?? start
+    let keepsUp = viewer.tell(...lead)
+    if (replay !== undefined) for (const bytes of bytesOf(replay, viewer.isGzip)) keepsUp = viewer.write(bytes)
+    if (keepsUp) this.#catchUp(viewer, position)
+    else this.#fallBehind(viewer, position)
   }
 
   /** Forgets a viewer whose socket is closed. */
@@ -75,6 +65,7 @@ export class Audience {
   /** Takes the newest entry of the history; it is written by the next `flush`. */
   add (entry: Entry) {
     this.#unflushed.push(entry)
+    this.#replays.clear()
   }
 
   /** Writes what was added to all who are live, as one frame. @returns whether there was anything */
@@ -135,10 +126,26 @@ export class Audience {
     const position = this.#behind.get(viewer)
     // It may have left, or been cut, meanwhile.
     if (position === undefined) return
+    this.flush()
     this.#behind.delete(viewer)
     this.slowViewers.delete(viewer)
     const { position: start, lead } = this.history.afterFallingBehind(position)
-    this.join(viewer, lead ? [lead] : [], start)
+    if (lead === undefined || viewer.tell(lead)) this.#catchUp(viewer, start)
+    else this.#fallBehind(viewer, start)
+  }
+
+  /** Writes what the history holds from `start` on: the frames that are there anyway, for each is at another place. */
+  #catchUp (viewer: Viewer, start: Position) {
+    let position = start
+    for (let entries = this.history.after(position, CATCH_UP_BYTES); entries.length > 0; entries = this.history.after(position, CATCH_UP_BYTES)) {
+      position = entries.at(-1)?.to ?? position
+      if (!viewer.tell(...entries.map(({ frame }) => frame))) {
+        this.#fallBehind(viewer, position)
+        return
+      }
+    }
+    if (this.#closed) this.#disconnect(viewer, 'room-ended')
+    else this.#liveLike(viewer).add(viewer)
   }
 
   #disconnect (viewer: Viewer, reason: DisconnectReason) {

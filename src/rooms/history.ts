@@ -89,6 +89,17 @@ export class History {
     return first && this.#entries[position.seq - first.from.seq]
   }
 
+  /** The entries from `position` on, until they have `maxBytes`; none when that is the end of the history, or no longer in it. */
+  after (position: Position, maxBytes: number): Entry[] {
+    const entries: Entry[] = []
+    let bytes = 0
+    for (let entry = this.next(position); entry !== undefined && bytes < maxBytes; entry = this.next(entry.to)) {
+      entries.push(entry)
+      bytes += entry.frame.length
+    }
+    return entries
+  }
+
   /** Where a viewer that was at `position` goes on: there, or with the newest entry when that place is gone. */
   afterFallingBehind (position: Position): Continuation {
     const oldest = this.#entries[0]
