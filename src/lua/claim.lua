@@ -50,8 +50,9 @@ end
 if current == '' then
   -- Of a room that was given up before its end was logged, somebody may have heard more.
   if ended and (owner[6] or not owner[2]) then return { 'ended', '', 0, tail, 1, ended } end
-  local released = tonumber(owner[4] or '') or 0
-  if ARGV[4] == '0' and (tonumber(owner[5] or '') or 0) > 0 and now - released < COURTESY_MS then
+  -- A clock that went back must make nobody wait for long.
+  local since = now - (tonumber(owner[4] or '') or 0)
+  if ARGV[4] == '0' and (tonumber(owner[5] or '') or 0) > 0 and since >= 0 and since < COURTESY_MS then
     return { 'wait', '', 0, tail, 0, '' }
   end
 end

@@ -116,22 +116,24 @@ export class HeardQueue {
    * stands before the mark may not be in the log yet. Else it is dropped: the owner has numbered it.
    *
    * @param n number of the last message before the mark
+   * @returns whether the mark is here
    */
-  startAfterMark (word: string, n: number) {
+  startAfterMark (word: string, n: number): boolean {
     const index = this.#cut().findIndex((item) => isOfType(item, 'mark') && item.word === word)
-    if (index < 0) return
+    if (index < 0) return false
     const before = this.#items.slice(0, index)
     const messages = before.filter((item) => typeof item === 'string').length
     if (this.#base !== undefined && this.#base + messages === n && !before.some((item) => isOfType(item, 'hole'))) {
       this.#items.splice(index, 1)
       this.#length -= ITEM_LENGTH
-      return
+      return true
     }
     for (let dropped = 0; dropped <= index; dropped++) this.shift()
     this.#base = n
     // The owner may die before it has said it.
     const end = before.find((item) => isOfType(item, 'end'))
     if (end !== undefined) this.putBack([end])
+    return true
   }
 
   /**
@@ -185,6 +187,15 @@ export class HeardQueue {
       if (typeof this.first === 'string') struck++
       this.shift()
     }
+  }
+
+  /** Gives up what was heard before the last hole, but for the end: nothing comes after that. */
+  dropBeforeLastHole () {
+    const items = this.#cut()
+    const last = items.findLastIndex((item) => isOfType(item, 'hole'))
+    const end = items.slice(0, Math.max(0, last)).find((item) => isOfType(item, 'end'))
+    for (let dropped = 0; dropped < last; dropped++) this.shift()
+    if (end !== undefined) this.push(end)
   }
 
   /** Notes that messages may be missing before the first one here, which gets the number after `base`. */

@@ -19,6 +19,11 @@ export class LogView {
   #place: EventId | undefined
   /** Term of the last gap in the log: its owner numbers the messages anew. */
   #gapTerm = 0
+  /**
+   * Where the owner is, when that is below what was said here: Redis has lost the log, somebody else has begun a new one, and a
+   * gap is to be said.
+   */
+  #newNumbers: EventId | undefined
 
   constructor (private readonly roomId: string, private readonly history: History, private readonly onSaid: (entry: Entry) => void, private readonly log: Log) {}
 
@@ -36,7 +41,7 @@ export class LogView {
 
   /** Whether the first thing in `heard` is what comes next in the log. */
   get isContiguous () {
-    return this.#place !== undefined && this.heard.base !== undefined && this.heard.base <= this.#place.n
+    return this.#newNumbers === undefined && this.#place !== undefined && this.heard.base !== undefined && this.heard.base <= this.#place.n
   }
 
   /** Whether all that is not in the log yet is in `heard`, as far as this instance can know. */
@@ -68,6 +73,8 @@ export class LogView {
 
   /** Takes the next entry of the log, of which others know more than `heard` does. */
   take (entry: LogEntry) {
+    if (entry.kind === 'batch') this.admitNewNumbers()
+    this.#newNumbers = undefined
     if (entry.kind === 'gap') {
       this.#gapTerm = entry.to.term
       this.heard.loseBase()
@@ -100,15 +107,30 @@ export class LogView {
    */
   startAfterMark (word: string, term: number, n: number) {
     if (term < this.#gapTerm) return
-    this.heard.startAfterMark(word, n)
+    // The mark stands behind everything that was said here.
+    if (this.heard.startAfterMark(word, n) && n < this.history.last.n) this.#newNumbers = { term, n }
     this.heard.dropUpTo(this.place.n)
   }
 
   /** Everything in the log was read, nobody else appends: notes that messages may be missing before what was heard. */
   admitLoss (reason: GapReason) {
     if (this.isContiguous) return
-    if (this.heard.base === undefined) this.heard.strikeOverlap(this.history.latestFrames(this.heard.size).flatMap(messagesOf))
+    if (this.heard.base === undefined) {
+      // What others have logged since may be newer than what was heard before an interruption.
+      this.heard.dropBeforeLastHole()
+      this.heard.strikeOverlap(this.history.latestFrames(this.heard.size).flatMap(messagesOf))
+    }
     this.heard.beginWithHole(reason, this.place.n)
+    this.#newNumbers = undefined
+  }
+
+  /** All that is logged was read: what was said here under numbers that are used again is on the other side of a gap. */
+  admitNewNumbers () {
+    if (this.#newNumbers === undefined) return
+    const { base } = this.heard
+    this.#skipTo(this.#newNumbers)
+    if (base !== undefined) this.heard.startAfter(base)
+    this.#newNumbers = undefined
   }
 
   /** Takes back entries that were said but may not be in the log: whoever owns the room next logs them. */

@@ -189,6 +189,7 @@ export class Sequencer implements RoomListener, OwnerWatcher {
         if (role.type === 'owner') break
         this.#probe.onAnswer()
         this.#view.startAfterMark(signal.word, signal.term, signal.n)
+        if (role.type === 'follower') this.#view.admitNewNumbers()
         break
       case 'claimed':
         if (signal.instance === this.context.broker.instance) break
@@ -326,6 +327,7 @@ export class Sequencer implements RoomListener, OwnerWatcher {
       return
     }
     if (!await this.#reader.catchUp(state.tail, state.owner.term, isVoid)) return
+    this.#view.admitNewNumbers()
     this.#become({ type: 'follower', owner: state.owner })
     this.#open()
     const { endPayload } = this.#reader

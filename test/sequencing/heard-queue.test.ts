@@ -211,6 +211,21 @@ t.test('a queue that begins with a hole says so once', async (t) => {
   t.equal(queue.base, 21)
 })
 
+t.test('what was heard before the last hole is given up, but for the end', async (t) => {
+  for (const [before, after] of [
+    [['a', hole, 'b', hole, 'c', end], ['<hole>', 'c', '<end>']],
+    [['a', end, hole], ['<hole>', '<end>']],
+    [['a', mark('1'), 'b'], ['a', '<mark>', 'b']],
+    [[hole, 'a'], ['<hole>', 'a']],
+    [[], []]
+  ] as const) {
+    const queue = create(undefined, ...before)
+    queue.dropBeforeLastHole()
+    t.same(drain(queue), after)
+    t.equal(queue.length, 0)
+  }
+})
+
 t.test('whatever is done in any order, numbers and lengths stay with their messages', async (t) => {
   // A generator of its own, so that a failure can be repeated.
   let seed = 1
