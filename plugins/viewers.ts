@@ -1,13 +1,15 @@
 import type { Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import Negotiator from 'negotiator'
 import { Type } from 'typebox'
+import { releaseHttp } from '../src/release-http.js'
 import type { DisconnectReason } from '../src/rooms/disconnect-reason.js'
 import { goodbyeFrame } from '../src/rooms/frame.js'
 import { GZIP_HEADER } from '../src/rooms/gzip-blocks.js'
+import type { Room } from '../src/rooms/room.js'
 import { Viewer } from '../src/rooms/viewer.js'
 import { apiError, errorResponses } from './errors.js'
 import { SessionParams } from './session-params.js'
@@ -25,6 +27,8 @@ const PIPELINE_TIMEOUT_MS = 5000
 const PIPELINE_POLL_MS = 10
 /** Connections on which a request waits for its turn. */
 const waiting = new WeakSet<Socket>()
+/** Connections on which a request came before the one ahead of it was answered. */
+const pipelined = new WeakSet<Socket>()
 
 const StreamQuery = Type.Object({
   lastEventId: Type.Optional(Type.String({ description: 'Id of the last event seen, for clients that cannot send the `Last-Event-ID` header. The header wins.' })),
@@ -121,8 +125,21 @@ async function isNext (request: FastifyRequest, reply: FastifyReply): Promise<bo
   return reply.raw.socket !== null
 }
 
+/** A function of its own, because a listener keeps all that is in sight of it: the request, the reply. */
+function leaveOnClose (socket: Socket, viewer: Viewer, room: Room, { rooms, log }: FastifyInstance) {
+  socket.on('close', () => {
+    room.leave(viewer)
+    rooms.leave(room)
+    log.debug({ roomId: room.id, reason: viewer.disconnectReason }, 'viewer disconnected')
+  })
+}
+
 const viewers: FastifyPluginAsyncTypebox = async (app) => {
   const { rooms, config, log } = app
+
+  app.server.on('request', ({ socket }, response) => {
+    if (response.socket === null) pipelined.add(socket)
+  })
 
   /** EventSource takes any other status than 200 as final: so who cannot be served now is told to come back. */
   function refuse (reply: FastifyReply, socket: Socket, reason: DisconnectReason) {
@@ -133,6 +150,8 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
 
   // A HEAD request must not open a stream.
   app.get('/api/v1/chats/sse-connect/:sessionId', { schema, exposeHeadRoute: false }, async (request, reply) => {
+    // The request ends before the first await, so that HTTP can be released.
+    request.raw.resume()
     if (config.COMPRESS === 'on') vary(reply, 'Accept-Encoding')
     if (!await isNext(request, reply)) throw apiError('BAD_REQUEST')
     const { socket } = request.raw
@@ -154,13 +173,10 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
 
     const isGzip = config.COMPRESS === 'on' && acceptsGzip(request)
     const viewer = new Viewer(socket, isGzip)
-    socket.once('close', () => {
-      room.leave(viewer)
-      rooms.leave(room)
-      log.debug({ roomId, reason: viewer.disconnectReason }, 'viewer disconnected')
-    })
     socket.cork()
     openStream(reply, socket, isGzip)
+    if (!pipelined.has(socket)) releaseHttp(request.raw, reply.raw)
+    leaveOnClose(socket, viewer, room, app)
     room.join(viewer, { lastEventId, recent: request.query.recent })
     socket.uncork()
   })

@@ -4,6 +4,11 @@ import app, { serverOptions } from './app.js'
 
 /** Time past DRAIN_MS, HANDOVER_MS and REDIS_TIMEOUT_MS after which a close that hangs is cut short. */
 const CLOSE_GRACE_MS = 5000
+/**
+ * Connections that may wait to be accepted, as far as the system lets them (net.core.somaxconn). Who does not fit in tries
+ * again after 1, 3 and 7 s, and viewers who lost their streams together come back together.
+ */
+const BACKLOG = 4096
 
 const server = Fastify({ ...serverOptions, logger: true })
 
@@ -21,7 +26,7 @@ try {
     else server.log.info({ signal }, 'closing')
     await server.close()
   })
-  const address = await server.listen({ host, port: PORT, listenTextResolver: (address) => `listening on ${address}` })
+  const address = await server.listen({ host, port: PORT, backlog: BACKLOG, listenTextResolver: (address) => `listening on ${address}` })
   server.log.info({}, `try it: ${address}/`)
 } catch (error) {
   // The message names what is wrong, such as a variable; the stack of a bad setting helps nobody.
