@@ -9,9 +9,7 @@ const WINDOW_MS = 500
 const MAX_SHARE = 0.6
 /** Share that it may take after the rests have narrowed: less than MAX_SHARE, so that they do not widen again at once. */
 const SHARE_TO_NARROW = 0.4
-/** Mean lateness of the event loop, in rests, that is not too much. */
-const MAX_LATENESS = 0.5
-/** Timers are late by so much at any time. */
+/** Timers may be late by so much at any time. */
 const USUAL_LATENESS_MS = 10
 
 export interface FlushGovernorOptions {
@@ -50,6 +48,9 @@ export class FlushGovernor {
   /** How long to rest now. */
   get intervalMs () { return this.#intervalAt(this.#step) }
 
+  /** Whether the rests have widened. */
+  get isUnderLoad () { return this.#step > 0 }
+
   /**
    * Learns of a flush.
    *
@@ -75,7 +76,7 @@ export class FlushGovernor {
     const { flushMs, lateMs, rests } = this.#window
     const share = flushMs / elapsedMs
     const meanLateMs = rests === 0 ? 0 : lateMs / rests
-    if (share > MAX_SHARE || meanLateMs > maxLateMs(this.intervalMs)) {
+    if (share > MAX_SHARE || meanLateMs > Math.max(2 * USUAL_LATENESS_MS, this.intervalMs / 2)) {
       if (this.#step < this.#intervalsMs.length - 1) this.#change(1, share, meanLateMs)
       return
     }
@@ -86,7 +87,7 @@ export class FlushGovernor {
   /** Narrower rests mean more flushes, each for as many viewers. */
   #mayNarrow (share: number, meanLateMs: number) {
     const narrowerMs = this.#intervalAt(this.#step - 1)
-    return this.#step > 0 && share * this.intervalMs / narrowerMs < SHARE_TO_NARROW && meanLateMs < maxLateMs(narrowerMs) / 2
+    return this.#step > 0 && share * this.intervalMs / narrowerMs < SHARE_TO_NARROW && meanLateMs < Math.max(USUAL_LATENESS_MS, narrowerMs / 4)
   }
 
   #change (by: 1 | -1, share: number, meanLateMs: number) {
@@ -100,8 +101,4 @@ export class FlushGovernor {
   #intervalAt (step: number): number {
     return this.#intervalsMs[Math.max(0, step)] ?? this.#options.minIntervalMs
   }
-}
-
-function maxLateMs (intervalMs: number) {
-  return Math.max(USUAL_LATENESS_MS, MAX_LATENESS * intervalMs)
 }

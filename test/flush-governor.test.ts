@@ -10,7 +10,7 @@ function create (maxIntervalMs = 500) {
   const governor = new FlushGovernor({ minIntervalMs: 50, maxIntervalMs, clock, log })
   const load = { costMs: 1 }
   const startRoom = () => {
-    const pacer = new FlushPacer(clock, governor, () => {
+    const pacer = new FlushPacer(clock, governor, () => governor.intervalMs, () => {
       clock.spend(load.costMs)
       return true
     })

@@ -5,7 +5,7 @@ import { HEARTBEAT_FRAME } from './frame.js'
 import { GzipViewers, type CompressionSettings } from './gzip-viewers.js'
 import type { Entry, History, Position } from './history.js'
 import { PlainViewers, type LiveViewers } from './live-viewers.js'
-import { bytesOf, Replays } from './replays.js'
+import { Replays, takeReplay } from './replays.js'
 import type { Viewer } from './viewer.js'
 
 /** Most bytes a viewer that is behind is given before it must have taken them: bounds the memory it costs. */
@@ -17,7 +17,7 @@ const CATCH_UP_BYTES = 65_536
  * Invariant: a live viewer has been written every entry of the history but those in `#unflushed`, the last of it; a viewer that is behind has been
  * written every entry up to its position, and nothing more is written to it until it has drained; a viewer that is waiting
  * has been written no entry, because it is not known yet where it begins. A viewer moves between them only within one turn of the event loop,
- * and while nothing is unflushed, so a stream never mixes replay and live, and no entry is written twice or left out.
+ * and becomes live only where all live viewers are, so a stream never mixes replay and live, and no entry is written twice or left out.
  */
 export class Audience {
   readonly #live: { readonly plain: LiveViewers, readonly gzip: LiveViewers }
@@ -25,6 +25,7 @@ export class Audience {
   readonly #waiting = new Set<Viewer>()
   readonly #replays: Replays
   #unflushed: Entry[] = []
+  #unflushedBytes = 0
   #closed = false
 
   constructor (private readonly history: History, private readonly slowViewers: TimeoutQueue<Viewer>, compression: CompressionSettings, clock: Clock) {
@@ -33,6 +34,8 @@ export class Audience {
   }
 
   get size () { return this.#live.plain.size + this.#live.gzip.size + this.#behind.size + this.#waiting.size }
+
+  get unflushedBytes () { return this.#unflushedBytes }
 
   viewers (): Viewer[] { return [...this.#live.plain, ...this.#live.gzip, ...this.#behind.keys(), ...this.#waiting] }
 
@@ -49,7 +52,7 @@ export class Audience {
     const replay = this.#replays.from(start)
     const position = replay?.to ?? start
     let keepsUp = viewer.tell(...lead)
-    if (replay !== undefined) for (const bytes of bytesOf(replay, viewer.isGzip)) keepsUp = viewer.write(bytes)
+    if (replay !== undefined) for (const bytes of takeReplay(replay, viewer.isGzip)) keepsUp = viewer.write(bytes)
     if (keepsUp) this.#catchUp(viewer, position)
     else this.#fallBehind(viewer, position)
   }
@@ -65,6 +68,7 @@ export class Audience {
   /** Takes the newest entry of the history; it is written by the next `flush`. */
   add (entry: Entry) {
     this.#unflushed.push(entry)
+    this.#unflushedBytes += entry.frame.length
     this.#replays.clear()
   }
 
@@ -74,12 +78,14 @@ export class Audience {
     if (first === undefined) return false
     const frame = second === undefined ? first.frame : Buffer.concat(this.#unflushed.map((entry) => entry.frame))
     this.#unflushed = []
+    this.#unflushedBytes = 0
     this.#writeToLive(frame)
     return true
   }
 
   heartbeat () {
     this.flush()
+    this.#replays.clear()
     this.#writeToLive(HEARTBEAT_FRAME)
     // A few bytes each: these do not wait for long.
     for (const viewer of this.#waiting) viewer.tell(HEARTBEAT_FRAME)
@@ -111,6 +117,9 @@ export class Audience {
     this.#live.gzip.write(frame, onBlocked)
   }
 
+  /** Where all live viewers are. */
+  get #livePosition (): Position { return this.#unflushed[0]?.from ?? this.history.last }
+
   #liveLike (viewer: Viewer): LiveViewers {
     return viewer.isGzip ? this.#live.gzip : this.#live.plain
   }
@@ -126,19 +135,21 @@ export class Audience {
     const position = this.#behind.get(viewer)
     // It may have left, or been cut, meanwhile.
     if (position === undefined) return
-    this.flush()
     this.#behind.delete(viewer)
     this.slowViewers.delete(viewer)
     const { position: start, lead } = this.history.afterFallingBehind(position)
+    if (start.seq > this.#livePosition.seq) this.flush()
     if (lead === undefined || viewer.tell(lead)) this.#catchUp(viewer, start)
     else this.#fallBehind(viewer, start)
   }
 
-  /** Writes what the history holds from `start` on: the frames that are there anyway, for each is at another place. */
+  /** Writes what live viewers have after `start`: the frames that are there anyway, for each viewer is at another place. */
   #catchUp (viewer: Viewer, start: Position) {
+    const { seq } = this.#livePosition
     let position = start
-    for (let entries = this.history.after(position, CATCH_UP_BYTES); entries.length > 0; entries = this.history.after(position, CATCH_UP_BYTES)) {
-      position = entries.at(-1)?.to ?? position
+    while (position.seq < seq) {
+      const entries = this.history.after(position, CATCH_UP_BYTES).slice(0, seq - position.seq)
+      position = entries.at(-1)?.to ?? this.#livePosition
       if (!viewer.tell(...entries.map(({ frame }) => frame))) {
         this.#fallBehind(viewer, position)
         return

@@ -2,8 +2,8 @@ import { constants, deflateRawSync } from 'node:zlib'
 
 /**
  * A gzip stream whose parts are shared by many viewers: a fixed header, then blocks of deflate, each complete to its last byte.
- * It has no trailer, for the sum in it would be each viewer's own: decoders give out all that has come before they
- * miss it.
+ * It has no trailer, for the sum in it would be each viewer's own. Decoders give out all that has come before they
+ * miss it; at the end some of them call the stream cut off.
  */
 
 /** First bytes of the stream: deflate, without a name, a time or a system (RFC 1952, 2.3). */

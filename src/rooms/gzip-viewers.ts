@@ -3,6 +3,9 @@ import { deflatedBlock, storedBlocks, WINDOW_BYTES } from './gzip-blocks.js'
 import { PlainViewers, type LiveViewers } from './live-viewers.js'
 import type { Viewer } from './viewer.js'
 
+/** Compressing costs as much as writing to so many viewers. */
+const MIN_OUT_OF_STEP = 10
+
 export interface CompressionSettings {
   /** With fewer viewers frames are not compressed: their streams are gzip, but of stored blocks. */
   readonly minViewers: number
@@ -48,12 +51,8 @@ export class GzipViewers implements LiveViewers {
   write (frame: Buffer, onBlocked: (viewer: Viewer) => void) {
     if (this.size === 0) return
     if (this.size < this.settings.minViewers) this.#writeStored(frame, onBlocked)
-    else if (this.#isKeyframeDue()) this.#writeKeyframe(frame, onBlocked)
-    else this.#writeOn(frame, onBlocked)
-  }
-
-  #isKeyframeDue () {
-    return this.#sinceKeyframe === undefined || this.clock.now() - this.#keyframeAtMs >= this.settings.keyframeMs
+    else if (this.#sinceKeyframe === undefined || this.clock.now() - this.#keyframeAtMs >= this.settings.keyframeMs) this.#writeKeyframe(frame, onBlocked)
+    else this.#writeAfter(this.#sinceKeyframe, frame, onBlocked)
   }
 
   #writeStored (frame: Buffer, onBlocked: (viewer: Viewer) => void) {
@@ -71,15 +70,15 @@ export class GzipViewers implements LiveViewers {
     this.#inStep.write(deflatedBlock(frame), onBlocked)
   }
 
-  #writeOn (frame: Buffer, onBlocked: (viewer: Viewer) => void) {
-    const before = this.#sinceKeyframe ?? Buffer.alloc(0)
+  #writeAfter (before: Buffer, frame: Buffer, onBlocked: (viewer: Viewer) => void) {
     this.#sinceKeyframe = latest(Buffer.concat([before, frame]))
     if (this.#inStep.size > 0) this.#inStep.write(deflatedBlock(frame, before), onBlocked)
-    if (this.#outOfStep.size > 0) this.#outOfStep.write(deflatedBlock(frame), onBlocked)
+    if (this.#outOfStep.size >= MIN_OUT_OF_STEP) this.#outOfStep.write(deflatedBlock(frame), onBlocked)
+    else if (this.#outOfStep.size > 0) this.#outOfStep.write(Buffer.concat(storedBlocks(frame)), onBlocked)
   }
 }
 
-/** What of a text can be referred back to. */
+/** What of a text can be referred back to; the rest is not kept. */
 function latest (text: Buffer): Buffer {
-  return text.length <= WINDOW_BYTES ? text : text.subarray(text.length - WINDOW_BYTES)
+  return text.length <= WINDOW_BYTES ? text : Buffer.from(text.subarray(text.length - WINDOW_BYTES))
 }

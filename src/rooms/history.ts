@@ -128,6 +128,8 @@ export class History {
     }
     const first = this.#placeBefore(start)
     const last = this.#placeBefore(end)
+    // Given out under numbers of its own, by an owner of whose log nothing is left: what follows is a gap.
+    if (id.term > last.term) return { position: last }
     const isKnown = compareEventIds(id, this.#reachesBackTo) >= 0
     if (id.n < first.n || !isKnown) return this.#afterGap('history-exceeded', id, first, isKnown ? first.n - id.n : null)
     // Given out by an owner that could not log it any more: what follows is a gap, or yet to come.
@@ -195,8 +197,10 @@ export class History {
   }
 
   #afterGap (reason: GapReason, from: EventId | null, position: Position, missed: number | null): Continuation {
-    const gap: Gap = { reason, from: from && formatEventId(from), to: formatEventId(position), missed }
-    return { position, lead: gapFrame(position, JSON.stringify(gap)) }
+    // Ids never go back, also where an owner of whose log nothing is left had given out higher ones.
+    const to = from !== null && compareEventIds(from, position) > 0 ? from : position
+    const gap: Gap = { reason, from: from && formatEventId(from), to: formatEventId(to), missed }
+    return { position, lead: gapFrame(to, JSON.stringify(gap)) }
   }
 
   #append (kind: Entry['kind'], { term, n }: EventId, frame: Buffer): Entry {

@@ -35,7 +35,7 @@ export class Replays {
     return made
   }
 
-  /** There are further entries. */
+  /** Forgets what is kept. A replay that was made before there were further entries stays right: it just ends before them. */
   clear () {
     this.#kept.clear()
     this.#bytes = 0
@@ -60,8 +60,11 @@ export class Replays {
   }
 }
 
-/** A replay for one more viewer. Compressing takes longer than writing, so it is done when it is known to be shared. */
-export function bytesOf (replay: Replay, isGzip: boolean): Buffer[] {
+/**
+ * The bytes of a replay for one more viewer, which is counted: compressing takes longer than writing, so it is done when it
+ * is known to be shared.
+ */
+export function takeReplay (replay: Replay, isGzip: boolean): Buffer[] {
   if (!isGzip) return [replay.frame]
   if (++replay.gzipViewers > 1) replay.deflated ??= deflatedBlock(replay.frame)
   return replay.deflated === undefined ? storedBlocks(replay.frame) : [replay.deflated]

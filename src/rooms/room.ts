@@ -11,6 +11,9 @@ import type { CompressionSettings } from './gzip-viewers.js'
 import { History, type Continuation, type Entry } from './history.js'
 import type { Viewer } from './viewer.js'
 
+/** So many bytes are not held back any longer. */
+const MAX_UNFLUSHED_BYTES = 131_072
+
 export interface RoomSettings {
   readonly historyMessages: number
   readonly historyBytes: number
@@ -50,8 +53,8 @@ export interface WaitingViewer {
 
 /**
  * One chat room on this instance: what its sequencer says is kept in the history, and written as one frame to all
- * viewers. As the owner the sequencer paces that; what comes from another instance is paced here, for that one does not know how much
- * this one has to do.
+ * viewers. As the owner the sequencer paces that. What comes from another instance was paced there, and is paced again here while
+ * this one has more to write than it can.
  */
 export class Room implements Outlet {
   /** Places taken by viewers, also by those whose stream has not begun or is just ending. The registry counts it. */
@@ -75,7 +78,8 @@ export class Room implements Outlet {
     this.#context = context
     this.#history = new History(settings.historyMessages, settings.historyBytes)
     this.#audience = new Audience(this.#history, context.slowViewers, settings.compression, clock)
-    this.#pacer = new FlushPacer(clock, context.governor, () => this.#audience.flush())
+    const { governor } = context
+    this.#pacer = new FlushPacer(clock, governor, () => governor.isUnderLoad ? governor.intervalMs : 0, () => this.#audience.flush())
     this.sequencer = new Sequencer(id, this.#history, this, context)
     this.opened = new Promise((resolve) => { this.#resolveOpened = resolve })
     if (waitForBroker) this.#cancelOpenTimeout = clock.after(settings.subscribeTimeoutMs, () => this.#resolveOpened())
@@ -163,7 +167,8 @@ export class Room implements Outlet {
 
   onSaid (entry: Entry) {
     this.#audience.add(entry)
-    this.#pacer.request()
+    if (this.#audience.unflushedBytes < MAX_UNFLUSHED_BYTES) this.#pacer.request()
+    else this.#pacer.flushNow()
     if (this.#audience.size > 0) this.#context.heartbeats.touch(this)
     for (const { viewer, start } of [...this.#waiting.values()]) {
       const continuation = this.sequencer.isOpen ? this.#continuationOf(start) : undefined
@@ -196,6 +201,7 @@ export class Room implements Outlet {
   }
 
   #begin (viewer: Viewer, { position, lead }: Continuation, lastEventId = '') {
+    this.#pacer.flushNow()
     // A lead carries its own id; until the viewer has read it, the id it came with stays in force.
     const seen = parseEventId(lastEventId)
     const id = lead || (seen && compareEventIds(position, seen) < 0) ? undefined : position

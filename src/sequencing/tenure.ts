@@ -48,7 +48,7 @@ export class Tenure {
     const { broker, clock, governor } = context
     this.term = claim.term
     this.#writer = new LogWriter(roomId, claim.term, view, broker, (isRefused) => isRefused ? events.onLost() : events.onFailed(), () => this.#onAllLogged())
-    this.#pacer = new FlushPacer(clock, governor, () => this.flush())
+    this.#pacer = new FlushPacer(clock, governor, () => governor.intervalMs, () => this.flush())
   }
 
   /** Another instance follows, and has heard everything that is not logged. */

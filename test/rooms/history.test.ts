@@ -328,3 +328,12 @@ t.test('who comes with an unknown id, or was not listened for, gets the end too'
   t.same(read(history, history.afterUnknownId()), ['gap', 'end'])
   t.same(read(history, history.afterNotListening()), ['gap', 'end'])
 })
+
+t.test('an id that was given out under numbers of its own, of which nothing is left, gets a gap, and no id below it', async (t) => {
+  const { history, take } = create({ start: '7-5' })
+  take(batch('7-5', '20-6'), gap('20-6', '30-6'), batch('30-6', '30-7'))
+  const inside = history.afterId(id('10-0'))
+  t.equal(inside?.position, history.next({ ...id('7-5'), seq: 0 })?.from)
+  t.match(String(inside?.lead), /^id:10-0\nevent:gap\ndata:{"reason":"history-exceeded","from":"10-0","to":"10-0",/)
+  t.match(history.afterId(id('25-0')), { position: id('20-6'), lead: undefined }, 'the gap that is there anyway')
+})

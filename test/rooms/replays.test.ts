@@ -1,7 +1,7 @@
 import { inflateRawSync, constants } from 'node:zlib'
 import t from 'tap'
 import { History } from '../../src/rooms/history.js'
-import { bytesOf, Replays } from '../../src/rooms/replays.js'
+import { Replays, takeReplay } from '../../src/rooms/replays.js'
 
 const TERM = 1_790_000_000_000
 
@@ -53,10 +53,10 @@ t.test('it is compressed when a second viewer with gzip gets it', async (t) => {
   const { place, replays } = create(50)
   const replay = replays.from(place(0))
   if (replay === undefined) throw new Error('there is something to replay')
-  t.same(bytesOf(replay, false), [replay.frame])
-  t.equal(bytesOf(replay, true).at(-1)?.length, replay.frame.length, 'stored for the first')
-  const [deflated = Buffer.alloc(0)] = bytesOf(replay, true)
+  t.same(takeReplay(replay, false), [replay.frame])
+  t.equal(takeReplay(replay, true).at(-1)?.length, replay.frame.length, 'stored for the first')
+  const [deflated = Buffer.alloc(0)] = takeReplay(replay, true)
   t.ok(deflated.length * 3 < replay.frame.length)
   t.ok(inflateRawSync(deflated, { finishFlush: constants.Z_SYNC_FLUSH }).equals(replay.frame))
-  t.equal(bytesOf(replay, true)[0], deflated)
+  t.equal(takeReplay(replay, true)[0], deflated)
 })

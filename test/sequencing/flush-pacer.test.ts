@@ -4,13 +4,13 @@ import { FlushPacer } from '../../src/sequencing/flush-pacer.js'
 import { ManualClock } from '../fixtures/manual-clock.js'
 import { recordLog } from '../fixtures/redis.js'
 
-const governorOf = (clock: ManualClock, maxIntervalMs = 50) => new FlushGovernor({ minIntervalMs: 50, maxIntervalMs, clock, log: recordLog().log })
+const governorOf = (clock: ManualClock) => new FlushGovernor({ minIntervalMs: 50, maxIntervalMs: 50, clock, log: recordLog().log })
 
 function create () {
   const clock = new ManualClock()
   const batches: string[][] = []
   let waiting: string[] = []
-  const pacer: FlushPacer = new FlushPacer(clock, governorOf(clock), () => {
+  const pacer: FlushPacer = new FlushPacer(clock, governorOf(clock), () => 50, () => {
     if (waiting.length === 0) return false
     batches.push(waiting)
     waiting = []
@@ -85,7 +85,7 @@ t.test('a stopped pacer flushes nothing more, until it is requested again', asyn
 t.test('a flush that stops the pacer, because nothing more is to be said, leaves no timer', async (t) => {
   const clock = new ManualClock()
   let flushes = 0
-  const pacer: FlushPacer = new FlushPacer(clock, governorOf(clock), () => {
+  const pacer: FlushPacer = new FlushPacer(clock, governorOf(clock), () => 50, () => {
     flushes++
     pacer.stop()
     return true
