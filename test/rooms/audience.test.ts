@@ -1,0 +1,153 @@
+import { randomBytes } from 'node:crypto'
+import t from 'tap'
+import { Audience } from '../../src/rooms/audience.js'
+import { GZIP_HEADER } from '../../src/rooms/gzip-blocks.js'
+import { History } from '../../src/rooms/history.js'
+import { Viewer } from '../../src/rooms/viewer.js'
+import { TimeoutQueue } from '../../src/timeout-queue.js'
+import { LimitedSocket } from '../fixtures/limited-socket.js'
+import { ManualClock } from '../fixtures/manual-clock.js'
+import { seededRandom } from '../fixtures/random.js'
+
+const TERM = 1_790_000_000_000
+const HELLO = Buffer.from('hello\n\n')
+const FAREWELL = Buffer.from(':farewell\n\n')
+
+/** A viewer of which the test knows what it should have. */
+interface Watched {
+  readonly socket: LimitedSocket
+  readonly viewer: Viewer
+  /** What came before the entries, and the entries that came before it. */
+  readonly lead: string
+  readonly from: number
+  hasLeft: boolean
+}
+
+function create ({ maxMessages = 1000, minViewers = 1 } = {}) {
+  const clock = new ManualClock()
+  const history = new History(maxMessages, 100_000_000)
+  history.begin({ term: TERM, n: 0 })
+  const audience = new Audience(history, new TimeoutQueue<Viewer>(clock, 30_000, (viewer) => viewer.destroy('slow-viewer')), { minViewers, keyframeMs: 300 }, clock)
+  const frames: string[] = []
+  return {
+    clock,
+    history,
+    audience,
+    frames,
+    add (text: string) {
+      const { n } = history.last
+      const entry = history.take({ kind: 'batch', from: { term: TERM, n }, to: { term: TERM, n: n + 1 }, data: JSON.stringify([text]) })
+      if (entry === undefined) throw new Error('it is new')
+      frames.push(entry.frame.toString())
+      audience.add(entry)
+    },
+    join ({ isGzip = false, capacity = Infinity, recent = 0, isCorked = false } = {}): Watched {
+      const socket = new LimitedSocket(capacity)
+      const viewer = new Viewer(socket.asSocket, isGzip)
+      if (isCorked) socket.cork()
+      if (isGzip) socket.write(GZIP_HEADER)
+      const { position, lead } = history.recent(recent)
+      audience.join(viewer, [HELLO, ...(lead ? [lead] : [])], position)
+      if (isCorked) socket.uncork()
+      return { socket, viewer, lead: `${HELLO}${lead ?? ''}`, from: position.seq, hasLeft: false }
+    },
+    expected: ({ lead, from }: Watched) => lead + frames.slice(from).join('')
+  }
+}
+
+/** The peer reads until it has everything. */
+function readAll ({ socket }: Watched) {
+  while (socket.writableLength > 0) socket.read(Infinity)
+}
+
+/** Without the comments of a silent stream. */
+const textOf = ({ socket, viewer }: Watched) => socket.text(viewer.isGzip).replaceAll(/(?<=\n\n):\n\n/g, '')
+
+t.test('a viewer that drains while entries wait to be written gets them once', async (t) => {
+  const { audience, add, join, expected } = create()
+  const slow = join({ capacity: 1 })
+  add('x'.repeat(20_000))
+  audience.flush()
+  add('2')
+  audience.flush()
+  add('3')
+  slow.socket.read(Infinity)
+  add('4')
+  audience.flush()
+  readAll(slow)
+  t.equal(textOf(slow), expected(slow))
+})
+
+t.test('a viewer that a comment blocks misses none of the entries that wait to be written', async (t) => {
+  const { audience, add, join, expected, frames } = create()
+  add('')
+  const overhead = frames[0]?.length ?? 0
+  const slow = join({ capacity: 1 })
+  // One byte less than a socket holds without blocking.
+  add('x'.repeat(16_383 - overhead))
+  audience.flush()
+  add('3')
+  audience.heartbeat()
+  readAll(slow)
+  t.equal(textOf(slow), expected(slow))
+})
+
+t.test('who is sent away, and who is there at the end, has everything that waited to be written', async (t) => {
+  const { audience, add, join, expected } = create()
+  const [one, other] = [join(), join({ isGzip: true })]
+  add('1')
+  audience.dismiss(one.viewer, FAREWELL, 'draining')
+  t.equal(textOf(one), expected(one) + FAREWELL)
+  add('2')
+  audience.close()
+  t.equal(textOf(other), expected(other))
+  t.ok(one.socket.destroyed && other.socket.destroyed)
+})
+
+t.test('a viewer that fell out of the history goes on behind the gap, also when the newest waits to be written', async (t) => {
+  const { audience, add, join } = create({ maxMessages: 1 })
+  const slow = join({ capacity: 1 })
+  add('x'.repeat(20_000))
+  audience.flush()
+  for (const text of ['2', '3']) add(text)
+  slow.socket.read(Infinity)
+  add('4')
+  audience.flush()
+  readAll(slow)
+  const ids = [...textOf(slow).matchAll(/^id:\d+-(\d+)$/gm)].map(([, n]) => Number(n))
+  t.same(ids, [1, 2, 3, 4])
+  t.match(textOf(slow), /event:gap\ndata:{"reason":"slow-viewer","from":"\d+-1","to":"\d+-2","missed":1}/)
+})
+
+t.test('whatever happens in whatever order, every stream holds every entry once and in order, and decodes', async (t) => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const random = seededRandom(seed)
+    const { clock, audience, add, join, expected, frames } = create({ minViewers: 1 + random(6) })
+    const watched: Watched[] = []
+    const anyOf = () => watched.filter(({ hasLeft }) => !hasLeft)[random(20)]
+    for (let step = 0; step < 250; step++) {
+      const action = random(11)
+      if (action < 2) watched.push(join({ isGzip: random(4) > 0, capacity: random(2) === 0 ? Infinity : 20_000 + random(200_000), recent: random(20), isCorked: random(2) === 0 }))
+      else if (action < 5) add(random(15) === 0 ? randomBytes(random(60_000)).toString('base64') : `${frames.length} ${'the same words again '.repeat(random(20))}`)
+      else if (action < 7) audience.flush()
+      else if (action === 7 && random(5) === 0) audience.heartbeat()
+      else if (action === 8) clock.spend(random(100))
+      else if (action === 9) for (const { socket } of watched) socket.read(random(100_000))
+      else if (random(3) === 0) {
+        const viewer = anyOf()
+        if (viewer === undefined) continue
+        viewer.hasLeft = true
+        audience.leave(viewer.viewer)
+        viewer.socket.destroy()
+      }
+    }
+    audience.flush()
+    for (const viewer of watched) readAll(viewer)
+    for (const viewer of watched) {
+      const [text, all] = [textOf(viewer), expected(viewer)]
+      const isRight = viewer.hasLeft ? all.startsWith(text) : text === all
+      if (!isRight) t.fail(`seed ${seed}, ${viewer.viewer.isGzip ? 'gzip' : 'plain'}`, { got: text.slice(-300), expected: all.slice(-300) })
+    }
+  }
+  t.pass('60 runs')
+})
