@@ -10,18 +10,18 @@ redis.on('message', (channel, message) => {
 
 const app = Fastify()
 app.get('/health/ready', async () => ({}))
-app.get('/api/v1/chats/sse-connect/:sessionId', async (request, reply) => {
-  const { sessionId } = request.params
+app.get('/rooms/:room', async (request, reply) => {
+  const { room } = request.params
   reply.hijack()
   const response = reply.raw
   response.removeHeader('Transfer-Encoding')
   response.writeHead(200, { 'Content-Type': 'text/event-stream;charset=UTF-8' })
   response.write('retry:2000\n\n')
-  if (!rooms.has(sessionId)) {
-    rooms.set(sessionId, new Set())
-    await redis.subscribe(sessionId)
+  response.on('close', () => rooms.get(room).delete(response))
+  if (!rooms.has(room)) {
+    rooms.set(room, new Set())
+    await redis.subscribe(room)
   }
-  rooms.get(sessionId).add(response)
-  response.on('close', () => rooms.get(sessionId).delete(response))
+  rooms.get(room).add(response)
 })
 await app.listen({ host: process.env.HOST, port: Number(process.env.PORT) })
