@@ -9,9 +9,11 @@ function create (maxIntervalMs = 500) {
   const { log, lines } = recordLog()
   const governor = new FlushGovernor({ minIntervalMs: 50, maxIntervalMs, clock, log })
   const load = { costMs: 1 }
+  /** A room in which there is always something to flush. */
   const startRoom = () => {
-    const pacer = new FlushPacer(clock, governor, () => governor.intervalMs, () => {
+    const pacer: FlushPacer = new FlushPacer(clock, governor, () => governor.intervalMs, () => {
       clock.spend(load.costMs)
+      clock.after(1, () => pacer.request())
       return true
     })
     pacer.request()

@@ -5,11 +5,12 @@ import type { FlushGovernor } from '../flush-governor.js'
  * Says when to flush. What a quiet room hears goes out at once, with all that came in the same turn of the event loop; a
  * busy room rests between two flushes. The rest starts when the batch has been written to all
  * viewers, so a room whose fan-out is expensive flushes less often by itself and leaves the event loop time
- * for others. While nothing comes, no timer runs.
+ * for others. A timer runs only while something waits for the end of a rest.
  */
 export class FlushPacer {
-  #state: 'quiet' | 'scheduled' | 'resting' = 'quiet'
-  #cancelRest: (() => void) | undefined
+  #isRequested = false
+  #restUntilMs = -Infinity
+  #cancelTimer: (() => void) | undefined
 
   /**
    * @param restMs how long to rest now
@@ -19,11 +20,12 @@ export class FlushPacer {
 
   /** There is something to flush. */
   request () {
-    if (this.#state !== 'quiet') return
-    this.#state = 'scheduled'
-    this.clock.soon(() => {
-      if (this.#state === 'scheduled') this.#flushAndRest()
-    })
+    if (this.#isRequested) return
+    this.#isRequested = true
+    const { clock } = this
+    const leftMs = this.#restUntilMs - clock.now()
+    if (leftMs > 0) this.#cancelTimer = clock.after(leftMs, () => this.#flushAndRest(clock.now() - this.#restUntilMs))
+    else clock.soon(() => this.#flushAndRest())
   }
 
   /** Flushes at once, also while it rests. */
@@ -33,18 +35,17 @@ export class FlushPacer {
 
   /** Flushes nothing any more, until it is requested again. */
   stop () {
-    this.#state = 'quiet'
-    this.#cancelRest?.()
+    this.#isRequested = false
+    this.#restUntilMs = -Infinity
+    this.#cancelTimer?.()
   }
 
   /** @param lateMs how long after the end of the rest; undefined when there was none */
   #flushAndRest (lateMs?: number) {
-    this.#state = 'resting'
-    const hasFlushed = this.#flushMeasured(lateMs)
-    // The flush may have stopped the pacer.
-    if (this.#isStopped) return
-    if (hasFlushed) this.#rest(this.clock.now() + this.restMs())
-    else this.#state = 'quiet'
+    // It may have been stopped meanwhile.
+    if (!this.#isRequested) return
+    this.#isRequested = false
+    if (this.#flushMeasured(lateMs)) this.#restUntilMs = this.clock.now() + this.restMs()
   }
 
   #flushMeasured (lateMs?: number): boolean {
@@ -53,11 +54,4 @@ export class FlushPacer {
     if (hasFlushed) this.governor.onFlush(this.clock.now() - startedAtMs, lateMs)
     return hasFlushed
   }
-
-  #rest (untilMs: number) {
-    const { clock } = this
-    this.#cancelRest = clock.after(untilMs - clock.now(), () => this.#flushAndRest(clock.now() - untilMs))
-  }
-
-  get #isStopped () { return this.#state !== 'resting' }
 }
