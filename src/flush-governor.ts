@@ -6,9 +6,9 @@ const STEPS = [1, 2, 5, 10, 20, 50, 100]
 /** Time over which flushes are weighed; the width changes by one step in that time at the most. */
 const WINDOW_MS = 500
 /** Share of the time that flushing may take before the rests widen. */
-const MAX_SHARE = 0.6
+const MAX_SHARE = 0.8
 /** Share that it may take after the rests have narrowed: less than MAX_SHARE, so that they do not widen again at once. */
-const SHARE_TO_NARROW = 0.4
+const SHARE_TO_NARROW = 0.65
 /** Timers may be late by so much at any time. */
 const USUAL_LATENESS_MS = 10
 
@@ -84,10 +84,11 @@ export class FlushGovernor {
     for (let windows = Math.floor(elapsedMs / WINDOW_MS); windows > 0 && this.#mayNarrow(share, meanLateMs); windows--) this.#change(-1, share, meanLateMs)
   }
 
-  /** Narrower rests mean more flushes, each for as many viewers. */
   #mayNarrow (share: number, meanLateMs: number) {
     const narrowerMs = this.#intervalAt(this.#step - 1)
-    return this.#step > 0 && share * this.intervalMs / narrowerMs < SHARE_TO_NARROW && meanLateMs < Math.max(USUAL_LATENESS_MS, narrowerMs / 4)
+    // A flush takes as long as before, only the rest behind it is shorter.
+    const flushToRest = share / (1 - share) * this.intervalMs / narrowerMs
+    return this.#step > 0 && flushToRest / (1 + flushToRest) < SHARE_TO_NARROW && meanLateMs < Math.max(USUAL_LATENESS_MS, narrowerMs / 4)
   }
 
   #change (by: 1 | -1, share: number, meanLateMs: number) {

@@ -45,7 +45,7 @@ t.test('rests widen step by step while flushing takes most of the time, and no f
 
 t.test('rests widen to where flushing leaves time for other things, and no further', async (t) => {
   const { clock, governor, load, startRoom } = create()
-  load.costMs = 100
+  load.costMs = 300
   startRoom()
   clock.advance(30_000)
   t.equal(governor.intervalMs, 100)
@@ -55,7 +55,7 @@ t.test('rests widen to where flushing leaves time for other things, and no furth
 
 t.test('rests narrow again when the load is over', async (t) => {
   const { clock, governor, load, lines, startRoom } = create()
-  load.costMs = 400
+  load.costMs = 900
   startRoom()
   clock.advance(30_000)
   t.ok(governor.intervalMs > 100)
