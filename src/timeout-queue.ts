@@ -1,5 +1,8 @@
 import type { Clock } from './clock.js'
 
+/** Part of its wait that an entry may be late, so that many with deadlines close together are one wake-up. */
+const SLACK = 0.01
+
 /**
  * Times out many things that all wait equally long, with one timer for all of them.
  *
@@ -57,6 +60,6 @@ export class TimeoutQueue<T> {
     }
     this.#cancelTimer = undefined
     const next = this.#deadlines.values().next().value
-    if (next !== undefined) this.#arm(Math.max(1, Math.ceil(next - now)))
+    if (next !== undefined) this.#arm(Math.ceil(Math.max(1, SLACK * this.timeoutMs, next - now)))
   }
 }

@@ -63,3 +63,25 @@ t.test('an item touched again while it times out waits again', async (t) => {
   queue.clear()
   t.equal(clock.timers, 0)
 })
+
+t.test('items whose waits end close together are few wake-ups, none early and none late by more than a hundredth', async (t) => {
+  const clock = new ManualClock()
+  const waits: number[] = []
+  const startedAtMs = new Map<number, number>()
+  const queue = new TimeoutQueue<number>(clock, 10_000, (item) => waits.push(clock.now() - (startedAtMs.get(item) ?? NaN)))
+  let wakeUps = 0
+  const after = clock.after.bind(clock)
+  clock.after = (delayMs, callback) => after(delayMs, () => {
+    wakeUps++
+    callback()
+  })
+  for (let item = 0; item < 1000; item++) {
+    startedAtMs.set(item, clock.now())
+    queue.touch(item)
+    clock.advance(1)
+  }
+  clock.advance(10_000)
+  t.equal(waits.length, 1000)
+  t.ok(waits.every((waitMs) => waitMs >= 10_000 && waitMs <= 10_100))
+  t.ok(wakeUps <= 12, `${wakeUps} wake-ups`)
+})
