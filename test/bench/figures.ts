@@ -11,6 +11,8 @@ export const FIGURES = {
   p50: { label: 'latency p50, ms', digits: 1 },
   p99: { label: 'latency p99, ms', digits: 1 },
   p999: { label: 'latency p99.9, ms', digits: 1 },
+  p99Before: { label: 'latency p99 before, ms', digits: 1 },
+  p99After: { label: 'latency p99 after, ms', digits: 1 },
   rssPerViewer: { label: 'RSS per viewer, KiB', digits: 1 },
   rssIdle: { label: 'RSS idle, MiB', digits: 0 },
   rssPeak: { label: 'RSS peak, MiB', digits: 0 },

@@ -38,7 +38,20 @@ export interface ReconnectScenario extends ScenarioBase {
   readonly secondsAfter: number
 }
 
-export type Scenario = SteadyScenario | StormScenario | ReconnectScenario
+/** Little to do, then more than the server can, then little again. */
+export interface OverloadScenario extends ScenarioBase {
+  readonly kind: 'overload'
+  readonly rooms: number
+  readonly viewersPerRoom: number
+  /** Messages a second in each room, before and after. */
+  readonly lightRate: number
+  /** Meanwhile. */
+  readonly rate: number
+  readonly secondsLight: number
+  readonly seconds: number
+}
+
+export type Scenario = SteadyScenario | StormScenario | ReconnectScenario | OverloadScenario
 
 /** A short chat message as JSON. */
 export const MESSAGE_BYTES = 160
@@ -80,6 +93,19 @@ export const SCENARIOS: readonly Scenario[] = [
     bytes: 4000,
     everyStalled: 10,
     headline: ['p99', 'rssPeak']
+  },
+  {
+    kind: 'overload',
+    name: 'overload',
+    // 20 flushes a second for each of 15,000 viewers would take two cores.
+    about: '60 rooms × 250 viewers × 40 messages/s, twice what a core can write without adapting; 1 message/s before and after',
+    rooms: 60,
+    viewersPerRoom: 250,
+    lightRate: 1,
+    rate: 40,
+    secondsLight: 4,
+    seconds: 10,
+    headline: ['p99', 'p99After']
   }
 ]
 

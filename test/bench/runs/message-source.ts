@@ -7,18 +7,27 @@ const TICK_MS = 10
 export class MessageSource {
   /** Of all rooms together. */
   published = 0
-  readonly #startedMs = performance.now()
+  #rate: number
+  /** Since when the rate is what it is, and how many had been published then. */
+  #since = { ms: performance.now(), published: 0 }
   readonly #timer: NodeJS.Timeout
 
   /** @param rate messages a second in each room */
   constructor (publisher: Publisher, rooms: readonly string[], rate: number, bytes: number) {
+    this.#rate = rate
     this.#timer = setInterval(() => {
-      const due = Math.floor((performance.now() - this.#startedMs) / 1000 * rate * rooms.length)
+      const due = this.#since.published + Math.floor((performance.now() - this.#since.ms) / 1000 * this.#rate * rooms.length)
       for (; this.published < due; this.published++) {
         const room = rooms[this.published % rooms.length]
         if (room !== undefined) publisher.publish(room, makeMessage(Math.floor(this.published / rooms.length), bytes))
       }
     }, TICK_MS)
+  }
+
+  /** @param rate messages a second in each room, from now on */
+  changeRate (rate: number) {
+    this.#rate = rate
+    this.#since = { ms: performance.now(), published: this.published }
   }
 
   stop () {

@@ -2,6 +2,7 @@ import type { RedisServer } from '../../../deploy/local-cluster/redis-server.js'
 import type { Contender } from '../contenders.js'
 import type { Figures } from '../figures.js'
 import type { Scenario } from '../scenarios.js'
+import { runOverload } from './overload.js'
 import { runReconnect } from './reconnect.js'
 import { withStage } from './stage.js'
 import { runSteady } from './steady.js'
@@ -15,6 +16,7 @@ export async function runScenario (scenario: Scenario, contender: Contender, red
     switch (scenario.kind) {
       case 'steady': return await runSteady(scenario, stage)
       case 'storm': return await runStorm(scenario, stage)
+      case 'overload': return await runOverload(scenario, stage)
       case 'reconnect': return await runReconnect(scenario, stage)
     }
   })

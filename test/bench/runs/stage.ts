@@ -101,7 +101,7 @@ export function received (reports: readonly LoadReport[], expected: number): Fig
   }
 }
 
-function latencies (reports: readonly LoadReport[]): Figures {
+export function latencies (reports: readonly LoadReport[]): Figures {
   const sorted = reports.flatMap(({ latenciesMs }) => Array.from(latenciesMs)).sort((a, b) => a - b)
   const [p50, p99, p999] = [0.5, 0.99, 0.999].map((share) => percentile(sorted, share))
   return p50 === undefined || p99 === undefined || p999 === undefined ? {} : { p50, p99, p999 }
