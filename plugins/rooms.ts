@@ -22,6 +22,7 @@ export default fp(async (app) => {
     roomLingerMs: config.ROOM_LINGER_MS,
     heartbeatMs: config.HEARTBEAT_MS,
     slowViewerTimeoutMs: config.SLOW_VIEWER_TIMEOUT_MS,
+    tellViewers: config.VIEWER_COUNTS === 'on',
     maxViewers: config.MAX_VIEWERS,
     maxRooms: config.MAX_ROOMS,
     endedTtlMs: config.ENDED_TTL_MS,

@@ -42,6 +42,9 @@ const StreamRequestHeaders = Type.Object({
 const STREAM_EXAMPLE = `retry:2431
 id:1790000000000-0
 
+event:viewers
+data:{"count":1280}
+
 id:1790000000000-2
 data:["{\\"id\\":\\"u1\\",\\"nickname\\":\\"mina\\",\\"message\\":\\"hi\\"}","{\\"id\\":\\"u2\\",\\"nickname\\":\\"jun\\",\\"message\\":\\"hello\\"}"]
 
@@ -62,6 +65,7 @@ const schema = {
 
 - **unnamed event**: a batch. Its data is a JSON array of strings, each one message exactly as published, in publishing order. Its id is \`<term>-<n>\`, the same on every instance, and never goes back.
 - **\`gap\`**: messages were, or may have been, lost here: \`{"reason","from","to","missed"}\`. \`from\` and \`to\` are event ids (\`from\` may be null), \`missed\` is their number or null when unknown. Reasons: \`broker-reconnect\`, \`sequencer-lost\`, \`room-idle\`, \`overflow\`, \`slow-viewer\`, \`history-exceeded\`, \`unknown-id\`. Silence means that nothing was lost.
+- **\`viewers\`**: how many viewers the room has at present, on all instances: \`{"count"}\`. Right after the head, as soon as it is known, and when it has changed, every 5 s at the most. It has no id, for it is no part of what a viewer resumes after. Not with \`VIEWER_COUNTS=off\`.
 - **\`end\`**: the room is over; the data is what was published with its end. The stream closes, and reconnecting is answered with 204, which makes EventSource stop. Who has missed something of a room that has ended gets that first.
 - **comments** (lines that begin with a colon) keep a silent stream alive, or name the reason why the instance closes it: \`draining\`, \`max-viewers\`, \`max-rooms\`. Reconnect after the \`retry\` time, as EventSource does by itself.`,
   tags: ['viewers'],

@@ -44,6 +44,7 @@ export const ConfigSchema = Type.Object({
   RETRY_MS: Milliseconds(2000, 'Reconnection time told to viewers, spread by ±50 %'),
   SLOW_VIEWER_TIMEOUT_MS: Milliseconds(30_000, 'A viewer that does not take what was written to it for so long is disconnected'),
   SUBSCRIBE_TIMEOUT_MS: Milliseconds(3000, 'How long the head of a stream waits for the subscription before it is sent anyway'),
+  VIEWER_COUNTS: Type.Enum(['on', 'off'], { default: 'on', description: 'Whether viewers are told how many they are' }),
   MAX_VIEWERS: Count(0, 0, 'Viewers on this instance at the most; 0: no limit'),
 
   DRAIN_MS: Type.Integer({ minimum: 0, maximum: 3_600_000, default: 5000, description: 'Time over which a stopping instance lets its viewers go' }),

@@ -1,5 +1,6 @@
 import type { EventId } from '../rooms/event-id.js'
 import type { LogEntry } from '../sequencing/log-entry.js'
+import type { ViewerBoard, ViewerCounts } from './viewer-board.js'
 
 /** What a room hears from the broker, in the order in which Redis did things, while the subscription is not interrupted. */
 export interface RoomListener {
@@ -14,6 +15,8 @@ export interface RoomListener {
   /** Something that the owner has logged. Only while the room is followed. */
   onLogged (entry: LogEntry): void
   onSignal (signal: Signal): void
+  /** How many viewers each instance has, after each time that one has said so. */
+  onViewers (counts: ViewerCounts): void
 }
 
 /** What instances that have a room open tell each other. */
@@ -71,7 +74,7 @@ export interface AppendOptions {
  * Everything that returns a promise throws BrokerUnavailableError when it is not known whether it was done. What is
  * called in an order is done in that order.
  */
-export interface Broker {
+export interface Broker extends ViewerBoard {
   /** Whether subscriptions are answered at present. */
   readonly connected: boolean
   /** This process among all that ever use the broker. */

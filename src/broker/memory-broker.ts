@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.js'
 import { compareEventIds, type EventId } from '../rooms/event-id.js'
 import type { LogEntry } from '../sequencing/log-entry.js'
+import type { RoomState, ViewerReport } from './viewer-board.js'
 import type { AppendOptions, Broker, ClaimOutcome, Owner, PublishOutcome, RoomListener } from './broker.js'
 
 /** What ends may cost that are remembered; past it the one used longest ago is forgotten. */
@@ -43,6 +44,8 @@ export class MemoryBroker implements Broker {
   readonly instance = 'embedded'
   readonly #options: MemoryBrokerOptions
   readonly #listeners = new Map<string, RoomListener>()
+  /** Of rooms that have any. */
+  readonly #viewers = new Map<string, number>()
   readonly #tombstones: LRUCache<string, string>
   readonly #rooms: LRUCache<string, RoomRecord>
 
@@ -82,6 +85,24 @@ export class MemoryBroker implements Broker {
 
   async beat () {
     return [this.instance]
+  }
+
+  async post (reports: readonly ViewerReport[]) {
+    for (const { roomId, viewers } of reports) {
+      if (viewers > 0) this.#viewers.set(roomId, viewers)
+      else this.#viewers.delete(roomId)
+      this.#listeners.get(roomId)?.onViewers(new Map(viewers > 0 ? [[this.instance, viewers]] : []))
+    }
+  }
+
+  async look (roomId: string): Promise<RoomState> {
+    const room = this.#rooms.get(roomId)
+    return {
+      viewers: this.#viewers.get(roomId) ?? 0,
+      tail: room?.tail,
+      owner: room?.isOwned ? this.instance : undefined,
+      hasEnded: this.#tombstones.has(roomId)
+    }
   }
 
   async claim (roomId: string, replaced: Owner | undefined, knownTerm: number): Promise<ClaimOutcome> {

@@ -4,6 +4,8 @@ import { formatEventId, parseEventId, type EventId } from '../rooms/event-id.js'
 import { parseLogEntry, type LogEntry } from '../sequencing/log-entry.js'
 import { BrokerUnavailableError, type AppendOptions, type Broker, type ClaimOutcome, type Owner, type PublishOutcome, type RoomListener } from './broker.js'
 import { RedisSubscriptions, type SubscriptionOptions } from './redis-subscriptions.js'
+import { lookAtRoom, postViewers } from './redis-viewer-board.js'
+import type { RoomState, ViewerReport } from './viewer-board.js'
 import { Retrier } from './retrier.js'
 import * as keys from './redis-keys.js'
 import { defineScripts, loadScripts } from './redis-scripts.js'
@@ -145,6 +147,14 @@ export class RedisBroker implements Broker {
 
   async beat (leaseMs: number): Promise<string[]> {
     return await this.#answered(this.#options.commands.beat(keys.INSTANCES_KEY, this.instance, leaseMs))
+  }
+
+  async post (reports: readonly ViewerReport[]) {
+    await this.#answered(postViewers(this.#options.commands, this.instance, reports))
+  }
+
+  async look (roomId: string): Promise<RoomState> {
+    return await this.#answered(lookAtRoom(this.#options.commands, roomId))
   }
 
   async publish (roomId: string, message: string): Promise<PublishOutcome> {

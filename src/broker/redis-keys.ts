@@ -6,6 +6,7 @@ export const ownerKey = (roomId: string) => `chat:{${roomId}}:owner`
 export const logKey = (roomId: string) => `chat:{${roomId}}:log`
 export const pendingKey = (roomId: string) => `chat:{${roomId}}:pending`
 export const endedKey = (roomId: string) => `chat:{${roomId}}:ended`
+export const viewersKey = (roomId: string) => `chat:{${roomId}}:viewers`
 export const INSTANCES_KEY = 'chat:instances'
 
 /** The channels of the contract with publishers. */

@@ -13,6 +13,8 @@ declare module 'ioredis' {
     endRoom (ended: string, ...args: Array<string | number>): Result<number, Context>
     announce (index: string, roomId: string): Result<null, Context>
     beat (instances: string, ...args: Array<string | number>): Result<string[], Context>
+    reportViewers (viewers: string, ...args: Array<string | number>): Result<null, Context>
+    living (instances: string): Result<string[], Context>
   }
 }
 
@@ -26,7 +28,9 @@ const SCRIPTS = [
   { command: 'publishOrPark', file: 'publish', numberOfKeys: 2 },
   { command: 'endRoom', file: 'end-room', numberOfKeys: 1 },
   { command: 'announce', file: 'announce', numberOfKeys: 1 },
-  { command: 'beat', file: 'beat', numberOfKeys: 1 }
+  { command: 'beat', file: 'beat', numberOfKeys: 1 },
+  { command: 'reportViewers', file: 'report-viewers', numberOfKeys: 1 },
+  { command: 'living', file: 'living', numberOfKeys: 1 }
 ].map((script) => ({ ...script, lua: luaScript(script.file) }))
 
 /** Gives a connection the commands that are scripts; what each does stands in its file in `src/lua`. */

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.js'
 import type { Log } from '../log.js'
 import { parseLogEntry } from '../sequencing/log-entry.js'
 import type { RoomListener, Signal } from './broker.js'
+import { parseViewerCounts } from './redis-viewer-board.js'
 import { batchesChannel, endChannel, messageChannel, signalsChannel } from './redis-keys.js'
 
 /** Rooms subscribed to by one command when a lost connection is back. */
@@ -58,6 +59,8 @@ export class RedisSubscriptions {
     })
     this.#channels.set(endChannel(roomId), (payload) => listener.onEnd(this.#bound(roomId, payload)))
     this.#channels.set(signalsChannel(roomId), (text) => {
+      const counts = parseViewerCounts(text)
+      if (counts !== undefined) return listener.onViewers(counts)
       const signal = parseSignal(text)
       if (signal !== undefined) listener.onSignal(signal)
     })

@@ -24,6 +24,10 @@ export class Audience {
   readonly #behind = new Map<Viewer, Position>()
   readonly #waiting = new Set<Viewer>()
   readonly #replays: Replays
+  /** What is so at present: replaced by the next one, and not in the history. */
+  #notice: Buffer | undefined
+  /** Those who are behind and have not been written it. */
+  readonly #unnotified = new Set<Viewer>()
   #unflushed: Entry[] = []
   #unflushedBytes = 0
   #closed = false
@@ -45,13 +49,13 @@ export class Audience {
     viewer.tell(lead)
   }
 
-  /** Writes `lead`, then what the history holds from `start` on, then all that comes. */
+  /** Writes `lead` and the notice, then what the history holds from `start` on, then all that comes. */
   join (viewer: Viewer, lead: readonly Buffer[], start: Position) {
     this.flush()
     this.#waiting.delete(viewer)
     const replay = this.#replays.from(start)
     const position = replay?.to ?? start
-    let keepsUp = viewer.tell(...lead)
+    let keepsUp = this.#notice === undefined ? viewer.tell(...lead) : viewer.tell(...lead, this.#notice)
     if (replay !== undefined) for (const bytes of takeReplay(replay, viewer.isGzip)) keepsUp = viewer.write(bytes)
     if (keepsUp) this.#catchUp(viewer, position)
     else this.#fallBehind(viewer, position)
@@ -62,6 +66,7 @@ export class Audience {
     this.#liveLike(viewer).delete(viewer)
     this.#behind.delete(viewer)
     this.#waiting.delete(viewer)
+    this.#unnotified.delete(viewer)
     this.slowViewers.delete(viewer)
   }
 
@@ -81,6 +86,15 @@ export class Audience {
     this.#unflushedBytes = 0
     this.#writeToLive(frame)
     return true
+  }
+
+  /** Writes what is so from now on to all who are live; the others get it when they are: only the latest, nothing queues up. */
+  show (notice: Buffer | undefined) {
+    this.#notice = notice
+    if (notice === undefined || this.#closed) return
+    this.flush()
+    for (const viewer of this.#behind.keys()) this.#unnotified.add(viewer)
+    this.#writeToLive(notice)
   }
 
   heartbeat () {
@@ -156,6 +170,7 @@ export class Audience {
       }
     }
     if (this.#closed) this.#disconnect(viewer, 'room-ended')
+    else if (this.#unnotified.delete(viewer) && this.#notice !== undefined && !viewer.tell(this.#notice)) this.#fallBehind(viewer, position)
     else this.#liveLike(viewer).add(viewer)
   }
 

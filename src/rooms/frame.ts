@@ -62,6 +62,11 @@ export function endFrame (payload: string): Buffer {
   return Buffer.from(`event:end\n${data}\n`)
 }
 
+/** How many viewers the room has. Without an id: a viewer that comes back resumes after what was said, not after this. */
+export function viewersFrame (count: number): Buffer {
+  return Buffer.from(`event:viewers\ndata:{"count":${count}}\n\n`)
+}
+
 /**
  * First bytes of a stream.
  *

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Broker } from '../broker/broker.js'
 import type { Clock } from '../clock.js'
+import { Census } from '../counting/census.js'
 import { FlushGovernor } from '../flush-governor.js'
 import type { Log } from '../log.js'
 import { TimeoutQueue } from '../timeout-queue.js'
@@ -30,6 +31,8 @@ export interface RegistrySettings extends RoomSettings {
   readonly roomLingerMs: number
   readonly heartbeatMs: number
   readonly slowViewerTimeoutMs: number
+  /** Whether viewers are told how many they are. */
+  readonly tellViewers: boolean
   /** 0: no limit. */
   readonly maxViewers: number
   readonly maxRooms: number
@@ -57,6 +60,7 @@ export class RoomRegistry {
   /** Rooms that are giving up their ownership. */
   readonly #closing = new Map<string, Promise<void>>()
   readonly #membership: Membership
+  readonly #census: Census
   readonly #context: RoomContext
   #viewers = 0
   #draining = false
@@ -69,10 +73,12 @@ export class RoomRegistry {
     this.#aheadViewers = new TimeoutQueue(clock, AHEAD_TIMEOUT_MS, (waiting) => waiting.room.giveUp(waiting))
     this.governor = new FlushGovernor({ minIntervalMs: settings.flushIntervalMs, maxIntervalMs: settings.flushMaxIntervalMs, clock, log })
     this.#membership = new Membership(broker, settings.leaseMs, clock, log)
+    this.#census = new Census(broker, this.#membership, settings.tellViewers, clock)
     this.#membership.start()
     this.#context = {
       broker,
       membership: this.#membership,
+      census: this.#census,
       gate: new Gate(ROOMS_ASKING),
       governor: this.governor,
       settings,
@@ -148,6 +154,7 @@ export class RoomRegistry {
     this.#heartbeats.clear()
     this.#aheadViewers.clear()
     await Promise.all(this.#closing.values())
+    await this.#census.close()
     await this.#membership.close()
   }
 

@@ -1,4 +1,7 @@
 import type { Clock } from '../clock.js'
+import type { ViewerCounts } from '../broker/viewer-board.js'
+import type { Census } from '../counting/census.js'
+import type { Headcount } from '../counting/headcount.js'
 import { FlushPacer } from '../sequencing/flush-pacer.js'
 import type { SequencerContext } from '../sequencing/sequencer-context.js'
 import { Sequencer, type Outlet } from '../sequencing/sequencer.js'
@@ -26,6 +29,7 @@ export interface RoomSettings {
 export interface RoomContext extends SequencerContext {
   readonly settings: RoomSettings
   readonly clock: Clock
+  readonly census: Census
   /** Calls `heartbeat` on a room whose viewers have been silent for long enough. */
   readonly heartbeats: TimeoutQueue<Room>
   /** Disconnects viewers that have taken no bytes for too long. */
@@ -66,6 +70,7 @@ export class Room implements Outlet {
   readonly #context: RoomContext
   readonly #history: History
   readonly #audience: Audience
+  readonly #headcount: Headcount
   readonly #pacer: FlushPacer
   readonly #waiting = new Map<Viewer, WaitingViewer>()
   #resolveOpened: () => void = () => {}
@@ -78,6 +83,7 @@ export class Room implements Outlet {
     this.#context = context
     this.#history = new History(settings.historyMessages, settings.historyBytes)
     this.#audience = new Audience(this.#history, context.slowViewers, settings.compression, clock)
+    this.#headcount = context.census.open(id, this.#audience)
     const { governor } = context
     this.#pacer = new FlushPacer(clock, governor, () => governor.isUnderLoad ? governor.intervalMs : 0, () => this.#audience.flush())
     this.sequencer = new Sequencer(id, this.#history, this, context)
@@ -105,14 +111,17 @@ export class Room implements Outlet {
   /** Begins a viewer's stream: what it missed or asked for, then all that comes. Only once `opened`. */
   join (viewer: Viewer, start: StartOptions) {
     if (this.#audience.size === 0) this.#context.heartbeats.touch(this)
+    this.#headcount.onJoining()
     const continuation = this.sequencer.isOpen ? this.#continuationOf(start) : undefined
     if (continuation !== undefined) {
       this.#begin(viewer, continuation, start.lastEventId)
+      this.#headcount.onChanged()
       return
     }
     const waiting = { room: this, viewer, start }
     this.#waiting.set(viewer, waiting)
     this.#audience.wait(viewer, helloFrame(this.#retryMs()))
+    this.#headcount.onChanged()
     if (this.sequencer.isOpen) this.#context.aheadViewers.touch(waiting)
   }
 
@@ -120,6 +129,7 @@ export class Room implements Outlet {
   leave (viewer: Viewer) {
     this.#stopWaiting(viewer)
     this.#audience.leave(viewer)
+    this.#headcount.onChanged()
   }
 
   /** Sends a viewer away to come back, with its place, to another instance. */
@@ -150,8 +160,21 @@ export class Room implements Outlet {
     this.#cancelOpenTimeout?.()
     this.#resolveOpened()
     this.#context.heartbeats.delete(this)
+    this.#headcount.close()
     await this.sequencer.close()
     this.#pacer.stop()
+  }
+
+  onSubscribed () {
+    this.#headcount.onSubscribed()
+  }
+
+  onInterrupted () {
+    this.#headcount.onInterrupted()
+  }
+
+  onViewers (counts: ViewerCounts) {
+    this.#headcount.onViewers(counts)
   }
 
   onOpen () {

@@ -7,7 +7,7 @@ const BEATS_PER_LEASE = 4
 /** Part of the lease that is not used, for what two clocks may differ in while it runs. */
 const MARGIN = 0.25
 
-/** What is told that the owner of a room has died. */
+/** What is told that an instance has died, which is the owner of a room or has something else to do with it. */
 export interface OwnerWatcher {
   onOwnerDead (): void
 }

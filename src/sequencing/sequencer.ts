@@ -1,5 +1,6 @@
 import { BrokerUnavailableError, type Claim, type Owner, type RoomListener, type Signal } from '../broker/broker.js'
 import { compareEventIds, type EventId } from '../rooms/event-id.js'
+import type { ViewerCounts } from '../broker/viewer-board.js'
 import type { GapReason } from '../rooms/frame.js'
 import type { Entry, History } from '../rooms/history.js'
 import { Claimant, type ClaimAnswer } from './claimant.js'
@@ -17,8 +18,8 @@ const RETRY_MS = 1000
 /** Who has not heard everything lets others be first for so long. */
 const COURTESY_MS = 1000
 
-/** Who hears what the room says, in order. */
-export interface Outlet {
+/** Who hears what the room says, in order, and what else concerns it. */
+export interface Outlet extends Pick<RoomListener, 'onSubscribed' | 'onInterrupted' | 'onViewers'> {
   /** The history is complete up to now. Called once, before anything is said. */
   onOpen (): void
   /** More may follow at once. */
@@ -133,9 +134,11 @@ export class Sequencer implements RoomListener, OwnerWatcher {
   onSubscribed () {
     this.#isSubscribed = true
     this.#ask()
+    this.outlet.onSubscribed()
   }
 
   onInterrupted () {
+    this.outlet.onInterrupted()
     this.flush()
     if (this.#isClosed) return
     this.#isSubscribed = false
@@ -199,6 +202,10 @@ export class Sequencer implements RoomListener, OwnerWatcher {
       case 'released':
         if (role.type === 'follower' && signal.instance === role.owner.instance) this.#ask()
     }
+  }
+
+  onViewers (counts: ViewerCounts) {
+    this.outlet.onViewers(counts)
   }
 
   onOwnerDead () {

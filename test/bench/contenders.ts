@@ -53,6 +53,7 @@ async function startNode (script: string, redis: RedisServer, publisherOf: (redi
     RIVALS: RIVALS_RESOLVE_FROM,
     // Nothing but what is asked for is to be written.
     HEARTBEAT_MS: '600000',
+    VIEWER_COUNTS: 'off',
     SLOW_VIEWER_TIMEOUT_MS: '600000'
   })
   const publisher = publisherOf(redis)

@@ -220,3 +220,53 @@ t.test('commands that Redis refuses are said once, without what was in them', as
   t.notMatch(JSON.stringify(lines), /secret/)
   t.same(await broker.readLog(room, undefined), [])
 })
+
+t.test('viewers of all instances are counted, but not those of dead ones, which also own nothing', async (t) => {
+  const [one, other] = [connectBroker(t, redis).broker, connectBroker(t, redis).broker]
+  await eventually('both are connected', () => one.connected && other.connected)
+  const room = crypto.randomUUID()
+  const listener = await listen(one, room)
+  for (const broker of [one, other]) await broker.beat(60_000)
+  await own(other, room)
+  await one.post([{ roomId: room, viewers: 2, dead: [] }])
+  await other.post([{ roomId: room, viewers: 3, dead: [] }])
+  t.match(await one.look(room), { viewers: 5, owner: other.instance })
+  await other.beat(0)
+  t.match(await one.look(room), { viewers: 2, owner: undefined })
+  await one.post([{ roomId: room, viewers: 2, dead: [other.instance, 'unknown'] }])
+  await eventually('all is heard', () => listener.counts.length === 3)
+  t.same(listener.counts, [{ [one.instance]: 2 }, { [one.instance]: 2, [other.instance]: 3 }, { [one.instance]: 2 }])
+  t.same(await tenant.hgetall(`chat:{${room}}:viewers`), { [one.instance]: '2' })
+})
+
+t.test('what nobody says anything of any more is forgotten by Redis', async (t) => {
+  const { broker } = connectBroker(t, redis)
+  await eventually('it is connected', () => broker.connected)
+  const room = crypto.randomUUID()
+  await broker.post([{ roomId: room, viewers: 2, dead: [] }])
+  const ttlMs = await tenant.pttl(`chat:{${room}}:viewers`)
+  t.ok(ttlMs > 80_000_000 && ttlMs <= 86_400_000)
+  await broker.post([{ roomId: room, viewers: 0, dead: [] }])
+  t.equal(await tenant.exists(`chat:{${room}}:viewers`), 0)
+})
+
+t.test('what somebody else publishes about viewers does no harm', async (t) => {
+  const { broker } = connectBroker(t, redis)
+  const room = crypto.randomUUID()
+  const listener = await listen(broker, room)
+  for (const text of ['viewers', 'viewers a', 'viewers a -1', 'viewers a 1.5', 'viewers a 9999999999', 'viewers  1', `viewers ${'a 1 '.repeat(20_000)}`]) await tenant.publish(`chat:{${room}}:signals`, text)
+  await tenant.publish(`chat:{${room}}:signals`, 'viewers a 1 b 2')
+  await eventually('the last is heard', () => listener.counts.length > 0 && listener.counts.at(-1)?.['b'] === 2)
+  t.same(listener.counts.filter((counts) => Object.keys(counts).length > 0), [{ a: 1, b: 2 }])
+  t.same(listener.signals, [])
+})
+
+t.test('while Redis is away, a room cannot be looked at, nor anything said of it', async (t) => {
+  const redis = await startRedis(t)
+  const { broker, commands } = connectBroker(t, redis)
+  await eventually('the broker is connected', () => broker.connected && commands.status === 'ready')
+  await redis.kill()
+  await eventually('the loss is noticed', () => commands.status !== 'ready')
+  await t.rejects(broker.look(crypto.randomUUID()), BrokerUnavailableError)
+  await t.rejects(broker.post([{ roomId: crypto.randomUUID(), viewers: 1, dead: [] }]), BrokerUnavailableError)
+})

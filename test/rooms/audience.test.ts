@@ -151,3 +151,28 @@ t.test('whatever happens in whatever order, every stream holds every entry once 
   }
   t.pass('60 runs')
 })
+
+t.test('a notice goes to all who are live, and to who joins; who is behind gets just the latest when it has caught up', (t) => {
+  const { audience, add, join } = create()
+  const notice = (count: number) => Buffer.from(`event:viewers\ndata:{"count":${count}}\n\n`)
+  const viewers = [join(), join({ isGzip: true })]
+  const slow = [join({ capacity: 1 }), join({ capacity: 1, isGzip: true })]
+  audience.show(notice(1))
+  for (let n = 0; n < 20; n++) add(`message ${n} ${randomBytes(2000).toString('hex')}`)
+  audience.flush()
+  for (const { viewer, socket } of slow) t.ok(socket.writableLength > 0, `${viewer.isGzip}`)
+  for (let count = 2; count < 5; count++) audience.show(notice(count))
+  const late = join()
+  for (const viewer of slow) readAll(viewer)
+  add('last message')
+  audience.flush()
+  for (const viewer of slow) readAll(viewer)
+  const counts = ({ socket, viewer }: Watched) => [...socket.text(viewer.isGzip).matchAll(/"count":(\d)/g)].map(([, count]) => Number(count))
+  for (const viewer of viewers) t.same(counts(viewer), [1, 2, 3, 4])
+  for (const viewer of slow) t.same(counts(viewer), [1, 4])
+  t.same(counts(late), [4])
+  for (const viewer of [...viewers, ...slow]) t.equal(viewer.socket.text(viewer.viewer.isGzip).split('message').length, 22, 'and all messages')
+  audience.show(undefined)
+  t.same(counts(join()), [])
+  t.end()
+})

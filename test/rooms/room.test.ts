@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { MemoryBroker } from '../../src/broker/memory-broker.js'
+import { Census } from '../../src/counting/census.js'
 import { FlushGovernor } from '../../src/flush-governor.js'
 import { compareEventIds, type EventId } from '../../src/rooms/event-id.js'
 import { Room, type StartOptions, type WaitingViewer } from '../../src/rooms/room.js'
@@ -45,6 +46,7 @@ function createRoom (t: Test, { waitForBroker = true, clock = new ManualClock(),
   const room: Room = new Room(ROOM_ID, waitForBroker, {
     broker,
     membership,
+    census: new Census(broker, membership, false, clock),
     gate: new Gate(1),
     governor: new FlushGovernor({ minIntervalMs: FLUSH_INTERVAL_MS, maxIntervalMs: FLUSH_INTERVAL_MS, clock, log }),
     settings: SETTINGS,

@@ -71,6 +71,7 @@ function startInstance (t: Test, { port }: RedisServer) {
     roomLingerMs: 50,
     heartbeatMs: 15_000,
     slowViewerTimeoutMs: 30_000,
+    tellViewers: true,
     maxViewers: 0,
     maxRooms: 100,
     endedTtlMs: 60_000,

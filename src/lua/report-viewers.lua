@@ -1,0 +1,11 @@
+-- Says how many viewers of a room an instance has, strikes what dead instances have said, and tells everyone who has the
+-- room open what all have said.
+--
+-- KEYS: 1 viewers (hash: instance, how many viewers it has)
+-- ARGV: 1 channel of signals, 2 TTL of the hash in ms, 3 the instance, 4 how many viewers it has, 5… dead instances
+--
+-- Invariant: who listens has heard all that is in the hash, for it changes nowhere else.
+if ARGV[4] == '0' then redis.call('HDEL', KEYS[1], ARGV[3]) else redis.call('HSET', KEYS[1], ARGV[3], ARGV[4]) end
+for index = 5, #ARGV do redis.call('HDEL', KEYS[1], ARGV[index]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call('PUBLISH', ARGV[1], 'viewers ' .. table.concat(redis.call('HGETALL', KEYS[1]), ' '))
