@@ -1,5 +1,6 @@
 import bearerAuth from '@fastify/bearer-auth'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { apiError, errorResponses } from './errors.js'
 import { SessionParams } from './session-params.js'
@@ -18,13 +19,18 @@ const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 const LOOPBACK = /^(|localhost|::1|127(\.\d{1,3}){3})$/
 
+/** The keys for which the routes of publishers exist, and whether they need one. */
+export function publisherKeys ({ config, redis }: FastifyInstance) {
+  const keys = config.PUBLISH_API_KEYS.map((key) => key.trim()).filter((key) => key !== '')
+  return { keys, needsKey: keys.length > 0 || redis !== undefined || !LOOPBACK.test(config.HOST) }
+}
+
 /**
  * Publishing over HTTP. These routes exist for holders of a key from PUBLISH_API_KEYS; without keys they exist only on
  * the embedded broker while it listens on the loopback interface, and are open there.
  */
 const publish: FastifyPluginAsyncTypebox = async (app) => {
-  const keys = app.config.PUBLISH_API_KEYS.map((key) => key.trim()).filter((key) => key !== '')
-  const needsKey = keys.length > 0 || app.redis !== undefined || !LOOPBACK.test(app.config.HOST)
+  const { keys, needsKey } = publisherKeys(app)
   if (needsKey && keys.length === 0) {
     app.log.info('no PUBLISH_API_KEYS: publishing over HTTP is off')
     return

@@ -11,6 +11,7 @@ import metering from '../plugins/metering.js'
 import page from '../plugins/page.js'
 import publish from '../plugins/publish.js'
 import redis from '../plugins/redis.js'
+import roomState from '../plugins/room-state.js'
 import rooms from '../plugins/rooms.js'
 import shutdown from '../plugins/shutdown.js'
 import viewers from '../plugins/viewers.js'
@@ -51,6 +52,7 @@ const app: FastifyPluginAsync<EnvOptions> = async (app, options) => {
   await app.register(viewers)
 
   await app.register(publish)
+  await app.register(roomState)
   await app.register(health)
   await app.register(page)
   await app.register(shutdown)

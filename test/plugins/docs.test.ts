@@ -9,6 +9,7 @@ t.test('the OpenAPI document describes every route, its parameters, events and e
     .flatMap(([path, methods]) => Object.entries(methods).map(([method, operation]) => ({ route: `${method.toUpperCase()} ${path}`, operation })))
   t.same(described.map(({ route }) => route).sort(), [
     'GET /api/v1/chats/sse-connect/{sessionId}',
+    'GET /api/v1/chats/{sessionId}',
     'GET /health/live',
     'GET /health/ready',
     'POST /api/v1/chats/{sessionId}/end',
@@ -24,9 +25,10 @@ t.test('the OpenAPI document describes every route, its parameters, events and e
   const watch = document.paths['/api/v1/chats/sse-connect/{sessionId}'].get
   t.same(watch.parameters.map(({ name }: { name: string }) => name).sort(), ['last-event-id', 'lastEventId', 'recent', 'sessionId'])
   t.ok(watch.parameters.every(({ description }: { description?: string }) => description))
-  for (const word of ['gap', 'end', 'broker-reconnect', 'slow-viewer', 'history-exceeded', 'unknown-id', 'draining', 'max-viewers', 'max-rooms']) t.ok(watch.description.includes(word), word)
+  for (const word of ['gap', 'viewers', 'end', 'broker-reconnect', 'slow-viewer', 'history-exceeded', 'unknown-id', 'draining', 'max-viewers', 'max-rooms']) t.ok(watch.description.includes(word), word)
   t.ok(watch.responses['200'].content['text/event-stream'])
   t.same(document.paths['/api/v1/chats/{sessionId}/messages'].post.security, [{ publishKey: [] }])
+  t.same(document.paths['/api/v1/chats/{sessionId}'].get.security, [{ publishKey: [] }])
   t.ok(app.hasRoute({ method: 'GET', url: '/docs' }))
 })
 
