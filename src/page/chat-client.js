@@ -36,6 +36,7 @@
  * @property {number} [recent] how many of the room's last messages to ask for first. Default 0
  * @property {(messages: string[], lastEventId: string) => void} [onMessages] one batch, in publishing order, each
  *   message exactly as it was published: usually JSON, but parse it with care
+ * @property {(count: number) => void} [onViewers] how many watch the room: when that is known, and when it has changed
  * @property {(gap: ChatGap) => void} [onGap] some messages were, or may have been, lost here
  * @property {(payload: string | null) => void} [onEnd] the room is over. The payload is what its publisher sent, or
  *   null when the room had ended before this client could see it
@@ -118,6 +119,7 @@ export class ChatClient {
       this.#saw(event)
       this.#options.onGap?.(JSON.parse(event.data))
     })
+    source.addEventListener('viewers', (event) => this.#options.onViewers?.(JSON.parse(event.data).count))
     source.addEventListener('end', (event) => {
       this.#saw(event)
       this.#end(event.data)

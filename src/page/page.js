@@ -22,6 +22,8 @@ const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/i
 const list = byId('list', HTMLElement)
 const state = byId('state', HTMLElement)
 const stateText = byId('state-text', HTMLElement)
+const viewers = byId('viewers', HTMLElement)
+const viewerCount = byId('viewer-count', HTMLElement)
 const receivedCount = byId('received', HTMLElement)
 const receivedRate = byId('rate', HTMLElement)
 const composer = byId('composer', HTMLFormElement)
@@ -54,6 +56,7 @@ function join (id) {
   client?.close()
   room = id
   received = ratedReceived = 0
+  viewers.hidden = true
   clearItems()
   roomField.value = id
   say(roomError, '')
@@ -64,6 +67,10 @@ function join (id) {
       received += messages.length
       show(receivedCount, formatNumber(received))
       addItems(messages.map(raw => () => createMessage(raw, myId)))
+    },
+    onViewers (count) {
+      show(viewerCount, formatNumber(count))
+      viewers.hidden = false
     },
     onGap (gap) { addItems([() => createGapNotice(gap)]) },
     onEnd (payload) { addItems([() => createEndNotice(payload)]) },
@@ -91,6 +98,7 @@ function joinFromUrl () {
 function showState (to, failure) {
   const isOver = to === 'ended' || to === 'failed'
   state.dataset['state'] = to
+  if (to !== 'open') viewers.hidden = true
   say(stateText, to)
   composer.hidden = isOver
   closedBar.hidden = !isOver

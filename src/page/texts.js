@@ -9,6 +9,7 @@ import { store, stored } from './browser.js'
 const TEXTS = {
   en: {
     title: 'Live chat',
+    viewers: 'Viewers',
     received: 'Received',
     perSecond: '/s',
     messages: 'Messages',
@@ -61,6 +62,7 @@ const TEXTS = {
   },
   ko: {
     title: '라이브 채팅',
+    viewers: '시청자',
     received: '수신',
     perSecond: '건/초',
     messages: '메시지 목록',

@@ -139,6 +139,20 @@ async function startProcess (t: Test) {
   }
 }
 
+t.test('the page shows how many watch, and nothing where the server does not say so', async (t) => {
+  const { url: telling } = await build(t, { VIEWER_COUNTS: 'on' })
+  const room = crypto.randomUUID()
+  const first = await join(t, telling, room)
+  await first.page.waitForFunction(() => document.querySelector('#viewers')?.textContent === 'Viewers 1')
+  t.ok(await first.page.isVisible('#viewers'))
+  const second = await join(t, telling, room)
+  for (const chat of [first, second]) await chat.page.waitForFunction(() => document.querySelector('#viewer-count')?.textContent === '2')
+  const silent = await join(t, url, room)
+  await silent.say('hi')
+  await silent.untilLast('hi')
+  t.notOk(await silent.page.isVisible('#viewers'))
+})
+
 t.test('when the server was killed and is back, so is the page, which shows nothing twice and says that something may be missing', async (t) => {
   const { url, kill, restart } = await startProcess(t)
   const chat = await join(t, url, crypto.randomUUID())
