@@ -77,6 +77,8 @@ export interface AppendOptions {
 export interface Broker extends ViewerBoard {
   /** Whether subscriptions are answered at present. */
   readonly connected: boolean
+  /** Messages that were heard and dropped, for they were larger than MAX_MESSAGE_BYTES. */
+  readonly oversized: number
   /** This process among all that ever use the broker. */
   readonly instance: string
 

@@ -41,6 +41,8 @@ export interface MemoryBrokerOptions {
 /** The embedded broker: one instance, nothing outside the process. What it knows is gone when the process stops. */
 export class MemoryBroker implements Broker {
   readonly connected = true
+  /** They are refused before they come here. */
+  readonly oversized = 0
   readonly instance = 'embedded'
   readonly #options: MemoryBrokerOptions
   readonly #listeners = new Map<string, RoomListener>()

@@ -37,6 +37,7 @@ export class RedisBroker implements Broker {
   /** When a room was last announced to the billing. */
   readonly #announcedAtMs = new Map<string, number>()
   #refusalLoggedAtMs = -Infinity
+  #oversizedParked = 0
 
   constructor (options: RedisBrokerOptions) {
     this.#options = options
@@ -47,6 +48,8 @@ export class RedisBroker implements Broker {
     this.#subscriptions = new RedisSubscriptions(options)
     this.#retrier = new Retrier(clock, log)
   }
+
+  get oversized () { return this.#subscriptions.oversized + this.#oversizedParked }
 
   get connected () { return this.#subscriptions.connected && this.#options.commands.status === 'ready' }
 
@@ -130,6 +133,7 @@ export class RedisBroker implements Broker {
     const parked = await this.#answered(commands.lrange(keys.pendingKey(roomId), 0, -1))
     const tooLarge = parked.filter((message) => Buffer.byteLength(message) > maxMessageBytes)
     if (tooLarge.length === 0) return parked
+    this.#oversizedParked += tooLarge.length
     log.warn({ roomId, dropped: tooLarge.length, bound: 'MAX_MESSAGE_BYTES', maxMessageBytes }, 'parked messages are too large, dropped')
     await this.#answered(Promise.all(tooLarge.map((message) => commands.lrem(keys.pendingKey(roomId), 0, message))))
     return parked.filter((message) => !tooLarge.includes(message))

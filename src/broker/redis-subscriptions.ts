@@ -47,6 +47,9 @@ export class RedisSubscriptions {
     if (subscriber.status === 'ready') this.#onReady()
   }
 
+  /** Messages that were too large. */
+  get oversized () { return this.#oversized }
+
   get connected () { return this.#ready }
 
   add (roomId: string, listener: RoomListener) {

@@ -1,9 +1,10 @@
 import type { Clock } from '../clock.js'
+import { Counters, type WrittenBytes } from '../counters.js'
 import type { TimeoutQueue } from '../timeout-queue.js'
 import type { DisconnectReason } from './disconnect-reason.js'
 import { HEARTBEAT_FRAME } from './frame.js'
 import { GzipViewers, type CompressionSettings } from './gzip-viewers.js'
-import type { Entry, History, Position } from './history.js'
+import { messagesIn, type Entry, type History, type Position } from './history.js'
 import { PlainViewers, type LiveViewers } from './live-viewers.js'
 import { Replays, takeReplay } from './replays.js'
 import type { Viewer } from './viewer.js'
@@ -30,9 +31,12 @@ export class Audience {
   readonly #unnotified = new Set<Viewer>()
   #unflushed: Entry[] = []
   #unflushedBytes = 0
+  #unflushedMessages = 0
+  /** When the oldest message of `#unflushed` was heard, as far as that is known. */
+  #heardAtMs: number | undefined
   #closed = false
 
-  constructor (private readonly history: History, private readonly slowViewers: TimeoutQueue<Viewer>, compression: CompressionSettings, clock: Clock) {
+  constructor (private readonly history: History, private readonly slowViewers: TimeoutQueue<Viewer>, compression: CompressionSettings, private readonly clock: Clock, private readonly counters = new Counters()) {
     this.#replays = new Replays(history, CATCH_UP_BYTES)
     this.#live = { plain: new PlainViewers(), gzip: new GzipViewers(compression, clock) }
   }
@@ -56,7 +60,16 @@ export class Audience {
     const replay = this.#replays.from(start)
     const position = replay?.to ?? start
     let keepsUp = this.#notice === undefined ? viewer.tell(...lead) : viewer.tell(...lead, this.#notice)
-    if (replay !== undefined) for (const bytes of takeReplay(replay, viewer.isGzip)) keepsUp = viewer.write(bytes)
+    if (replay !== undefined) {
+      this.counters.replays++
+      this.counters.deliveries += replay.messages
+      const written = this.#bytesLike(viewer)
+      written.events += replay.frame.length
+      for (const bytes of takeReplay(replay, viewer.isGzip)) {
+        keepsUp = viewer.write(bytes)
+        written.written += bytes.length
+      }
+    }
     if (keepsUp) this.#catchUp(viewer, position)
     else this.#fallBehind(viewer, position)
   }
@@ -70,8 +83,14 @@ export class Audience {
     this.slowViewers.delete(viewer)
   }
 
-  /** Takes the newest entry of the history; it is written by the next `flush`. */
-  add (entry: Entry) {
+  /**
+   * Takes the newest entry of the history; it is written by the next `flush`.
+   *
+   * @param heardAtMs when its oldest message was heard; undefined when that is not known, or it has none
+   */
+  add (entry: Entry, heardAtMs?: number) {
+    this.#heardAtMs ??= heardAtMs
+    this.#unflushedMessages += messagesIn(entry)
     this.#unflushed.push(entry)
     this.#unflushedBytes += entry.frame.length
     this.#replays.clear()
@@ -82,9 +101,15 @@ export class Audience {
     const [first, second] = this.#unflushed
     if (first === undefined) return false
     const frame = second === undefined ? first.frame : Buffer.concat(this.#unflushed.map((entry) => entry.frame))
+    const viewers = this.#live.plain.size + this.#live.gzip.size
+    this.counters.viewerWrites += viewers
+    this.counters.deliveries += viewers * this.#unflushedMessages
     this.#unflushed = []
     this.#unflushedBytes = 0
+    this.#unflushedMessages = 0
     this.#writeToLive(frame)
+    if (this.#heardAtMs !== undefined && viewers > 0) this.counters.latencyMs.add(this.clock.now() - this.#heardAtMs)
+    this.#heardAtMs = undefined
     return true
   }
 
@@ -127,8 +152,11 @@ export class Audience {
   #writeToLive (frame: Buffer) {
     const { last } = this.history
     const onBlocked = (viewer: Viewer) => this.#fallBehind(viewer, last)
-    this.#live.plain.write(frame, onBlocked)
-    this.#live.gzip.write(frame, onBlocked)
+    const { bytes: { plain, gzip } } = this.counters
+    plain.events += frame.length * this.#live.plain.size
+    plain.written += this.#live.plain.write(frame, onBlocked)
+    gzip.events += frame.length * this.#live.gzip.size
+    gzip.written += this.#live.gzip.write(frame, onBlocked)
   }
 
   /** Where all live viewers are. */
@@ -138,7 +166,12 @@ export class Audience {
     return viewer.isGzip ? this.#live.gzip : this.#live.plain
   }
 
+  #bytesLike (viewer: Viewer): WrittenBytes {
+    return viewer.isGzip ? this.counters.bytes.gzip : this.counters.bytes.plain
+  }
+
   #fallBehind (viewer: Viewer, position: Position) {
+    this.counters.fellBehind++
     this.#liveLike(viewer).delete(viewer)
     this.#behind.set(viewer, position)
     this.slowViewers.touch(viewer)
@@ -151,7 +184,8 @@ export class Audience {
     if (position === undefined) return
     this.#behind.delete(viewer)
     this.slowViewers.delete(viewer)
-    const { position: start, lead } = this.history.afterFallingBehind(position)
+    const { position: start, lead, gap } = this.history.afterFallingBehind(position)
+    if (gap !== undefined) this.counters.gaps.viewer[gap]++
     if (start.seq > this.#livePosition.seq) this.flush()
     if (lead === undefined || viewer.tell(lead)) this.#catchUp(viewer, start)
     else this.#fallBehind(viewer, start)
@@ -164,6 +198,14 @@ export class Audience {
     while (position.seq < seq) {
       const entries = this.history.after(position, CATCH_UP_BYTES).slice(0, seq - position.seq)
       position = entries.at(-1)?.to ?? this.#livePosition
+      this.counters.viewerWrites++
+      const written = this.#bytesLike(viewer)
+      for (const entry of entries) {
+        this.counters.deliveries += messagesIn(entry)
+        // Stored blocks are five bytes longer each, which is not worth a sum of its own.
+        written.events += entry.frame.length
+        written.written += entry.frame.length
+      }
       if (!viewer.tell(...entries.map(({ frame }) => frame))) {
         this.#fallBehind(viewer, position)
         return

@@ -1,14 +1,17 @@
-/** Why a stream was ended, or not taken up; named in the log and, where bytes can still be sent, in a comment. */
-export type DisconnectReason =
+/** Why a stream was ended, or not taken up; named in the log, in the metrics and, where bytes can still be sent, in a comment. */
+export const DISCONNECT_REASONS = [
   /** The viewer closed it, or its connection broke. */
-  | 'viewer-left'
+  'viewer-left',
   /** The room has ended. */
-  | 'room-ended'
+  'room-ended',
   /** The viewer did not take what was written to it for SLOW_VIEWER_TIMEOUT_MS. */
-  | 'slow-viewer'
+  'slow-viewer',
   /** The instance is stopping; the viewer goes on at another one. */
-  | 'draining'
+  'draining',
   /** MAX_VIEWERS is reached. */
-  | 'max-viewers'
+  'max-viewers',
   /** MAX_ROOMS is reached and none of the rooms is without viewers. */
-  | 'max-rooms'
+  'max-rooms'
+] as const
+
+export type DisconnectReason = typeof DISCONNECT_REASONS[number]

@@ -7,21 +7,24 @@ import { formatEventId, type EventId } from './event-id.js'
  */
 
 /** Why a `gap` event was sent. */
-export type GapReason =
+export const GAP_REASONS = [
   /** The connection to the broker was interrupted; what was published meanwhile was not heard. */
-  | 'broker-reconnect'
+  'broker-reconnect',
   /** The instance that numbered the room's messages was lost, and no other had heard all of them. */
-  | 'sequencer-lost'
+  'sequencer-lost',
   /** For a while no instance had the room open; what was published then with plain PUBLISH reached nobody. */
-  | 'room-idle'
+  'room-idle',
   /** Messages came faster than they could be logged, for longer than they can be kept. */
-  | 'overflow'
+  'overflow',
   /** The viewer did not keep up and its place fell out of the history. */
-  | 'slow-viewer'
+  'slow-viewer',
   /** The viewer resumed from an event that fell out of the history. */
-  | 'history-exceeded'
+  'history-exceeded',
   /** The viewer resumed from an id that nobody gave out. */
-  | 'unknown-id'
+  'unknown-id'
+] as const
+
+export type GapReason = typeof GAP_REASONS[number]
 
 /** The data of a `gap` event. */
 export interface Gap {

@@ -48,18 +48,17 @@ export class GzipViewers implements LiveViewers {
     yield * this.#outOfStep
   }
 
-  write (frame: Buffer, onBlocked: (viewer: Viewer) => void) {
-    if (this.size === 0) return
-    if (this.size < this.settings.minViewers) this.#writeStored(frame, onBlocked)
-    else if (this.#sinceKeyframe === undefined || this.clock.now() - this.#keyframeAtMs >= this.settings.keyframeMs) this.#writeKeyframe(frame, onBlocked)
-    else this.#writeAfter(this.#sinceKeyframe, frame, onBlocked)
+  write (frame: Buffer, onBlocked: (viewer: Viewer) => void): number {
+    if (this.size === 0) return 0
+    if (this.size < this.settings.minViewers) return this.#writeStored(frame, onBlocked)
+    if (this.#sinceKeyframe === undefined || this.clock.now() - this.#keyframeAtMs >= this.settings.keyframeMs) return this.#writeKeyframe(frame, onBlocked)
+    return this.#writeAfter(this.#sinceKeyframe, frame, onBlocked)
   }
 
   #writeStored (frame: Buffer, onBlocked: (viewer: Viewer) => void) {
     const block = Buffer.concat(storedBlocks(frame))
     this.#sinceKeyframe = undefined
-    this.#inStep.write(block, onBlocked)
-    this.#outOfStep.write(block, onBlocked)
+    return this.#inStep.write(block, onBlocked) + this.#outOfStep.write(block, onBlocked)
   }
 
   #writeKeyframe (frame: Buffer, onBlocked: (viewer: Viewer) => void) {
@@ -67,14 +66,15 @@ export class GzipViewers implements LiveViewers {
     this.#outOfStep.clear()
     this.#keyframeAtMs = this.clock.now()
     this.#sinceKeyframe = latest(frame)
-    this.#inStep.write(deflatedBlock(frame), onBlocked)
+    return this.#inStep.write(deflatedBlock(frame), onBlocked)
   }
 
   #writeAfter (before: Buffer, frame: Buffer, onBlocked: (viewer: Viewer) => void) {
     this.#sinceKeyframe = latest(Buffer.concat([before, frame]))
-    if (this.#inStep.size > 0) this.#inStep.write(deflatedBlock(frame, before), onBlocked)
-    if (this.#outOfStep.size >= MIN_OUT_OF_STEP) this.#outOfStep.write(deflatedBlock(frame), onBlocked)
-    else if (this.#outOfStep.size > 0) this.#outOfStep.write(Buffer.concat(storedBlocks(frame)), onBlocked)
+    const bytes = this.#inStep.size > 0 ? this.#inStep.write(deflatedBlock(frame, before), onBlocked) : 0
+    if (this.#outOfStep.size >= MIN_OUT_OF_STEP) return bytes + this.#outOfStep.write(deflatedBlock(frame), onBlocked)
+    if (this.#outOfStep.size > 0) return bytes + this.#outOfStep.write(Buffer.concat(storedBlocks(frame)), onBlocked)
+    return bytes
   }
 }
 

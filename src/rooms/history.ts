@@ -25,6 +25,8 @@ export interface Entry {
 export interface Continuation {
   readonly position: Position
   readonly lead?: Buffer
+  /** Why there is a gap, if the lead is one. */
+  readonly gap?: GapReason
 }
 
 /**
@@ -49,6 +51,9 @@ export class History {
    * @param maxBytes bytes of frames kept at the most
    */
   constructor (private readonly maxMessages: number, private readonly maxBytes: number) {}
+
+  /** Bytes of the frames that are kept. */
+  get bytes () { return this.#bytes }
 
   /** The place after the newest entry. */
   get last (): Position { return this.#last }
@@ -200,7 +205,7 @@ export class History {
     // Ids never go back, also where an owner of whose log nothing is left had given out higher ones.
     const to = from !== null && compareEventIds(from, position) > 0 ? from : position
     const gap: Gap = { reason, from: from && formatEventId(from), to: formatEventId(to), missed }
-    return { position, lead: gapFrame(to, JSON.stringify(gap)) }
+    return { position, lead: gapFrame(to, JSON.stringify(gap)), gap: reason }
   }
 
   #append (kind: Entry['kind'], { term, n }: EventId, frame: Buffer): Entry {
@@ -222,7 +227,12 @@ export class History {
   }
 }
 
+/** How many messages an entry has. */
+export function messagesIn ({ kind, from, to }: Entry): number {
+  return kind === 'batch' ? to.n - from.n : 0
+}
+
 /** How many messages an entry stands for in the bound. */
-function weightOf ({ kind, from, to }: Entry): number {
-  return kind === 'batch' ? to.n - from.n : 1
+function weightOf (entry: Entry): number {
+  return entry.kind === 'batch' ? messagesIn(entry) : 1
 }

@@ -12,13 +12,16 @@ export interface LiveViewers extends Iterable<Viewer> {
    * Writes a frame to all of them.
    *
    * @param onBlocked called with each that does not keep up, and is to be deleted
+   * @returns bytes written, to all of them together
    */
-  write (frame: Buffer, onBlocked: (viewer: Viewer) => void): void
+  write (frame: Buffer, onBlocked: (viewer: Viewer) => void): number
 }
 
 /** Viewers that get frames as they are. */
 export class PlainViewers extends Set<Viewer> implements LiveViewers {
-  write (frame: Buffer, onBlocked: (viewer: Viewer) => void) {
+  write (frame: Buffer, onBlocked: (viewer: Viewer) => void): number {
+    const bytes = frame.length * this.size
     for (const viewer of this) if (!viewer.write(frame)) onBlocked(viewer)
+    return bytes
   }
 }

@@ -1,5 +1,5 @@
 import { deflatedBlock, storedBlocks } from './gzip-blocks.js'
-import type { History, Position } from './history.js'
+import { messagesIn, type History, type Position } from './history.js'
 
 /** Most bytes that are kept, of all replays of a room. */
 const MAX_KEPT_BYTES = 262_144
@@ -9,6 +9,7 @@ export interface Replay {
   readonly frame: Buffer
   /** The place after them. */
   readonly to: Position
+  readonly messages: number
   /** How many viewers with gzip got it. */
   gzipViewers: number
   /** For the second of them, and those after it. */
@@ -46,7 +47,7 @@ export class Replays {
     const [first] = entries
     const last = entries.at(-1)
     if (first === undefined || last === undefined) return undefined
-    return { frame: first === last ? first.frame : Buffer.concat(entries.map(({ frame }) => frame)), to: last.to, gzipViewers: 0 }
+    return { frame: first === last ? first.frame : Buffer.concat(entries.map(({ frame }) => frame)), to: last.to, messages: entries.reduce((sum, entry) => sum + messagesIn(entry), 0), gzipViewers: 0 }
   }
 
   #keep (seq: number, replay: Replay) {

@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { Broker } from '../broker/broker.js'
 import type { Clock } from '../clock.js'
 import { Census } from '../counting/census.js'
+import { Counters } from '../counters.js'
 import { FlushGovernor } from '../flush-governor.js'
 import type { Log } from '../log.js'
 import { TimeoutQueue } from '../timeout-queue.js'
@@ -49,6 +50,7 @@ export interface RegistrySettings extends RoomSettings {
  */
 export class RoomRegistry {
   readonly governor: FlushGovernor
+  readonly counters = new Counters()
   readonly #rooms = new Map<string, Room>()
   /** Rooms without viewers, the longest first. */
   readonly #lingering: TimeoutQueue<Room>
@@ -81,6 +83,7 @@ export class RoomRegistry {
       census: this.#census,
       gate: new Gate(ROOMS_ASKING),
       governor: this.governor,
+      counters: this.counters,
       settings,
       clock,
       log,
@@ -93,6 +96,26 @@ export class RoomRegistry {
 
   /** Viewers with a place in a room. */
   get viewers () { return this.#viewers }
+
+  /** This instance among the others. */
+  get membership (): Pick<Membership, 'lapses' | 'others' | 'holdsLease'> { return this.#membership }
+
+  /** Viewers that do not take what was written to them, at present. */
+  get slowViewers () { return this.#slowViewers.size }
+
+  /** Rooms that no viewer watches any more. */
+  get lingeringRooms () { return this.#lingering.size }
+
+  /** Looks at every room: a few ms for a hundred thousand of them. */
+  survey () {
+    const roles = { asking: 0, owner: 0, follower: 0, released: 0, closed: 0 }
+    let historyBytes = 0
+    for (const room of this.#rooms.values()) {
+      roles[room.sequencer.role]++
+      historyBytes += room.historyBytes
+    }
+    return { roles, historyBytes }
+  }
 
   get draining () { return this.#draining }
 
@@ -194,6 +217,7 @@ export class RoomRegistry {
   }
 
   #onEnded (room: Room) {
+    this.counters.roomsEnded++
     this.#recentlyEnded.set(room.id, room.lastEventId)
     if (this.#rooms.get(room.id) === room) this.#drop(room)
     this.log.info({ roomId: room.id }, 'room ended')

@@ -82,7 +82,7 @@ export class Room implements Outlet {
     const { settings, clock } = context
     this.#context = context
     this.#history = new History(settings.historyMessages, settings.historyBytes)
-    this.#audience = new Audience(this.#history, context.slowViewers, settings.compression, clock)
+    this.#audience = new Audience(this.#history, context.slowViewers, settings.compression, clock, context.counters)
     this.#headcount = context.census.open(id, this.#audience)
     const { governor } = context
     this.#pacer = new FlushPacer(clock, governor, () => governor.isUnderLoad ? governor.intervalMs : 0, () => this.#audience.flush())
@@ -95,6 +95,9 @@ export class Room implements Outlet {
   get hasEnded () { return this.#hasEnded }
 
   viewers (): Viewer[] { return this.#audience.viewers() }
+
+  /** Bytes of the events that are kept. */
+  get historyBytes () { return this.#history.bytes }
 
   /** Id of the last event. */
   get lastEventId () { return formatEventId(this.#history.last) }
@@ -188,8 +191,9 @@ export class Room implements Outlet {
     this.#resolveOpened()
   }
 
-  onSaid (entry: Entry) {
-    this.#audience.add(entry)
+  onSaid (entry: Entry, heardAtMs?: number) {
+    if (entry.kind === 'batch') this.#context.counters.batches++
+    this.#audience.add(entry, heardAtMs)
     if (this.#audience.unflushedBytes < MAX_UNFLUSHED_BYTES) this.#pacer.request()
     else this.#pacer.flushNow()
     if (this.#audience.size > 0) this.#context.heartbeats.touch(this)
@@ -223,7 +227,8 @@ export class Room implements Outlet {
     return this.#history.afterId(id) ?? (this.sequencer.isOwner || this.#hasEnded ? this.#history.afterUnknownId() : undefined)
   }
 
-  #begin (viewer: Viewer, { position, lead }: Continuation, lastEventId = '') {
+  #begin (viewer: Viewer, { position, lead, gap }: Continuation, lastEventId = '') {
+    if (gap !== undefined) this.#context.counters.gaps.viewer[gap]++
     this.#pacer.flushNow()
     // A lead carries its own id; until the viewer has read it, the id it came with stays in force.
     const seen = parseEventId(lastEventId)

@@ -1,6 +1,6 @@
 import type { Log } from '../log.js'
 import { compareEventIds, formatEventId, type EventId } from '../rooms/event-id.js'
-import { messagesOf, type Gap, type GapReason } from '../rooms/frame.js'
+import { GAP_REASONS, messagesOf, type Gap, type GapReason } from '../rooms/frame.js'
 import type { Entry, History } from '../rooms/history.js'
 import { HeardQueue, isOfType, type Hole } from './heard-queue.js'
 import { messagesOfEntry, type LogEntry } from './log-entry.js'
@@ -25,7 +25,7 @@ export class LogView {
    */
   #newNumbers: EventId | undefined
 
-  constructor (private readonly roomId: string, private readonly history: History, private readonly onSaid: (entry: Entry) => void, private readonly log: Log) {}
+  constructor (private readonly roomId: string, private readonly history: History, private readonly onSaid: (entry: Entry) => void, private readonly log: Log, private readonly onGap: (reason: GapReason) => void) {}
 
   /** Whether it is known where the log stands. */
   get hasBegun () { return this.#place !== undefined }
@@ -93,7 +93,12 @@ export class LogView {
   say (entry: LogEntry) {
     this.#place = entry.to
     const said = this.history.take(entry)
-    if (said !== undefined) this.onSaid(said)
+    if (said === undefined) return
+    if (entry.kind === 'gap') {
+      const reason = reasonOf(entry)
+      if (reason !== undefined) this.onGap(reason)
+    }
+    this.onSaid(said)
   }
 
   sayEnd (payload: string) {
@@ -139,7 +144,7 @@ export class LogView {
     if (first === undefined) return
     this.#place = first.from
     this.heard.putBack(entries.flatMap<string | Hole>((entry) =>
-      entry.kind === 'gap' ? { type: 'hole', reason: reasonOf(entry) } : messagesOfEntry(entry)))
+      entry.kind === 'gap' ? { type: 'hole', reason: reasonOf(entry) ?? 'broker-reconnect' } : messagesOfEntry(entry)))
   }
 
   /** The entry in which these messages come next. */
@@ -167,7 +172,9 @@ function gapEntry (reason: GapReason, from: EventId, to: EventId, missed: number
   return { kind: 'gap', from, to, data: JSON.stringify(gap) }
 }
 
-function reasonOf (gap: LogEntry): GapReason {
-  // A gap of this instance's own making.
-  return (JSON.parse(gap.data) as Gap).reason
+/** @returns undefined when it is none that is known: what is in the log may be from a later release, or anybody's */
+function reasonOf (gap: LogEntry): GapReason | undefined {
+  // A log entry is sound: its data is an object.
+  const { reason } = JSON.parse(gap.data) as Partial<Gap>
+  return GAP_REASONS.find((known) => known === reason)
 }

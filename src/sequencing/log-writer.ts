@@ -1,4 +1,5 @@
 import type { Broker } from '../broker/broker.js'
+import type { Counters } from '../counters.js'
 import type { LogEntry } from './log-entry.js'
 import type { LogView } from './log-view.js'
 
@@ -22,7 +23,8 @@ export class LogWriter {
     private readonly view: LogView,
     private readonly broker: Broker,
     private readonly onFailed: (isRefused: boolean) => void,
-    private readonly onAllLogged: () => void
+    private readonly onAllLogged: () => void,
+    private readonly counters: Counters
   ) {}
 
   /** Whether everything that was written is logged. */
@@ -59,7 +61,9 @@ export class LogWriter {
   }
 
   async #append (entry: LogEntry, parked: number): Promise<boolean> {
-    return await this.broker.append(this.roomId, this.term, entry, { oldest: this.view.oldest, parked })
+    const isLogged = await this.broker.append(this.roomId, this.term, entry, { oldest: this.view.oldest, parked })
+    if (isLogged) this.counters.messagesLogged += entry.to.n - entry.from.n
+    return isLogged
   }
 
   /** @param isLogged undefined when that is not known */

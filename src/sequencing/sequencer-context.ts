@@ -1,5 +1,6 @@
 import type { Broker } from '../broker/broker.js'
 import type { Clock } from '../clock.js'
+import type { Counters } from '../counters.js'
 import type { FlushGovernor } from '../flush-governor.js'
 import type { Log } from '../log.js'
 import type { Gate } from './gate.js'
@@ -12,6 +13,7 @@ export interface SequencerContext {
   /** How many rooms may ask for their owner at a time. */
   readonly gate: Gate
   readonly governor: FlushGovernor
+  readonly counters: Counters
   readonly clock: Clock
   readonly log: Log
 }

@@ -22,8 +22,12 @@ const COURTESY_MS = 1000
 export interface Outlet extends Pick<RoomListener, 'onSubscribed' | 'onInterrupted' | 'onViewers'> {
   /** The history is complete up to now. Called once, before anything is said. */
   onOpen (): void
-  /** More may follow at once. */
-  onSaid (entry: Entry): void
+  /**
+   * More may follow at once.
+   *
+   * @param heardAtMs when the oldest message of the entry was heard here; undefined when it has none, or they were not
+   */
+  onSaid (entry: Entry, heardAtMs?: number): void
   /** Nothing more follows at once. */
   flush (): void
   /** The room has ended; nothing follows. */
@@ -69,10 +73,13 @@ export class Sequencer implements RoomListener, OwnerWatcher {
   /** The end was heard; nothing counts that is heard after it. */
   #hasHeardEnd = false
   #cancelRetry: (() => void) | undefined
+  /** When messages were heard that are not said yet: the oldest, and the newest. */
+  #oldestHeardAtMs: number | undefined
+  #newestHeardAtMs: number | undefined
 
   constructor (private readonly roomId: string, history: History, private readonly outlet: Outlet, private readonly context: SequencerContext) {
     const { broker, clock, log, membership } = context
-    this.#view = new LogView(roomId, history, (entry) => outlet.onSaid(entry), log)
+    this.#view = new LogView(roomId, history, (entry) => this.#onSaid(entry), log, (reason) => context.counters.gaps.room[reason]++)
     this.#heard = this.#view.heard
     this.#reader = new LogReader(roomId, this.#view, broker)
     this.#claimant = new Claimant(roomId, this.#view, broker, membership)
@@ -80,6 +87,9 @@ export class Sequencer implements RoomListener, OwnerWatcher {
   }
 
   get #isClosed () { return this.#role.type === 'closed' }
+
+  /** What this instance is to the room. */
+  get role () { return this.#role.type }
 
   get isOpen () { return this.#isOpen }
 
@@ -147,12 +157,20 @@ export class Sequencer implements RoomListener, OwnerWatcher {
     if (this.#isOpen) this.#heard.pushHole('broker-reconnect')
     else {
       this.#heard.clear()
+      this.#oldestHeardAtMs = undefined
       this.#hasHeardEnd = false
     }
   }
 
   onMessage (message: string) {
-    if (this.#hasHeardEnd) return
+    const { clock, counters } = this.context
+    counters.messagesHeard++
+    if (this.#hasHeardEnd) {
+      counters.dropped['room-ended']++
+      return
+    }
+    this.#newestHeardAtMs = clock.now()
+    this.#oldestHeardAtMs ??= this.#newestHeardAtMs
     this.#hear(message)
     if (this.#role.type === 'owner') this.#role.tenure.onHeard()
     else if (this.#role.type === 'follower') this.#probe.start()
@@ -228,9 +246,26 @@ export class Sequencer implements RoomListener, OwnerWatcher {
     this.#probe.stop()
     if (former.type === 'follower') this.context.membership.unwatch(former.owner.instance, this)
     if (former.type === 'owner') former.tenure.end()
+    this.#sayRole(former)
     if (role.type === 'follower') {
       this.#claimant.forget()
       this.context.membership.watch(role.owner.instance, this)
+    }
+  }
+
+  #sayRole (former: Role) {
+    const { context: { counters, log }, roomId } = this
+    const role = this.#role
+    if (role.type === 'owner') {
+      counters.became.owner++
+      log.debug({ roomId, term: role.tenure.term }, 'room is owned here')
+    } else if (role.type === 'follower') {
+      counters.became.follower++
+      log.debug({ roomId, owner: role.owner.instance, term: role.owner.term }, 'room is owned elsewhere, following')
+    } else if (role.type === 'released') {
+      log.debug({ roomId }, 'room is released to a follower')
+    } else if (role.type === 'asking' && former.type !== 'asking') {
+      log.debug({ roomId, former: former.type }, 'asking who owns the room')
     }
   }
 
@@ -362,6 +397,13 @@ export class Sequencer implements RoomListener, OwnerWatcher {
     this.outlet.onEnded()
   }
 
+  /** What is left was heard after all that is said: the newest of it is about as old as the oldest. */
+  #onSaid (entry: Entry) {
+    const heardAtMs = entry.kind === 'batch' ? this.#oldestHeardAtMs : undefined
+    this.#oldestHeardAtMs = typeof this.#heard.first === 'string' ? this.#newestHeardAtMs : undefined
+    this.outlet.onSaid(entry, heardAtMs)
+  }
+
   #open () {
     if (this.#isOpen) return
     this.#isOpen = true
@@ -369,7 +411,10 @@ export class Sequencer implements RoomListener, OwnerWatcher {
   }
 
   #hear (item: Parameters<HeardQueue['push']>[0]) {
+    const { size } = this.#heard
     if (this.#isClosed || this.#heard.push(item)) return
+    this.context.counters.dropped.overflow += size + 1
+    this.#oldestHeardAtMs = undefined
     this.context.log.warn({ roomId: this.roomId, bound: 'MAX_HEARD_LENGTH' }, 'messages cannot be logged, given up')
   }
 }

@@ -47,7 +47,7 @@ export class Tenure {
   ) {
     const { broker, clock, governor } = context
     this.term = claim.term
-    this.#writer = new LogWriter(roomId, claim.term, view, broker, (isRefused) => isRefused ? events.onLost() : events.onFailed(), () => this.#onAllLogged())
+    this.#writer = new LogWriter(roomId, claim.term, view, broker, (isRefused) => isRefused ? events.onLost() : events.onFailed(), () => this.#onAllLogged(), context.counters)
     this.#pacer = new FlushPacer(clock, governor, () => governor.intervalMs, () => this.flush())
   }
 

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { MemoryBroker } from '../../src/broker/memory-broker.js'
 import { Census } from '../../src/counting/census.js'
+import { Counters } from '../../src/counters.js'
 import { FlushGovernor } from '../../src/flush-governor.js'
 import { compareEventIds, type EventId } from '../../src/rooms/event-id.js'
 import { Room, type StartOptions, type WaitingViewer } from '../../src/rooms/room.js'
@@ -48,6 +49,7 @@ function createRoom (t: Test, { waitForBroker = true, clock = new ManualClock(),
     membership,
     census: new Census(broker, membership, false, clock),
     gate: new Gate(1),
+    counters: new Counters(),
     governor: new FlushGovernor({ minIntervalMs: FLUSH_INTERVAL_MS, maxIntervalMs: FLUSH_INTERVAL_MS, clock, log }),
     settings: SETTINGS,
     clock,

@@ -3,6 +3,7 @@ import { MemoryBroker } from '../../src/broker/memory-broker.js'
 import { History } from '../../src/rooms/history.js'
 import { Gate } from '../../src/sequencing/gate.js'
 import { Membership } from '../../src/sequencing/membership.js'
+import { Counters } from '../../src/counters.js'
 import { FlushGovernor } from '../../src/flush-governor.js'
 import { Sequencer } from '../../src/sequencing/sequencer.js'
 import { eventually } from '../fixtures/eventually.js'
@@ -20,7 +21,7 @@ t.test('a room that is closed while it is just being taken is given up, so that 
   })
   const outlet = { onOpen: () => t.fail('it is open'), onSaid: () => t.fail('it says something'), flush () {}, onEnded: () => t.fail('it has ended'), onSubscribed () {}, onInterrupted () {}, onViewers () {} }
   const sequencer = new Sequencer(ROOM_ID, new History(10, 10_000), outlet, {
-    broker, membership: new Membership(broker, 4000, clock, log), gate: new Gate(1), governor: new FlushGovernor({ minIntervalMs: 50, maxIntervalMs: 50, clock, log }), clock, log
+    broker, membership: new Membership(broker, 4000, clock, log), gate: new Gate(1), governor: new FlushGovernor({ minIntervalMs: 50, maxIntervalMs: 50, clock, log }), counters: new Counters(), clock, log
   })
   sequencer.start()
   await eventually('the room is claimed', () => answer !== undefined)
