@@ -9,6 +9,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Where messages are counted; undefined without TENANT_BASE_URL. With Redis they are counted by a script, as they are logged. */
     ledger: RedisLedger | MemoryLedger | undefined
+    /** Bills them; undefined without TENANT_BASE_URL. */
+    billing: BillingWorker | undefined
   }
 }
 
@@ -18,12 +20,14 @@ export default fp(async (app) => {
   if (baseUrl === '') {
     app.log.info('no TENANT_BASE_URL: nothing is billed')
     app.decorate('ledger', undefined)
+    app.decorate('billing', undefined)
     return
   }
   const ledger = app.redis ? new RedisLedger(app.redis.commands, app.log) : new MemoryLedger(app.log)
   const bill = tenantApi({ baseUrl, timeoutMs, clock: systemClock })
   const worker = new BillingWorker({ ledger, bill, clock: systemClock, log: app.log, intervalMs })
   app.decorate<RedisLedger | MemoryLedger>('ledger', ledger)
+  app.decorate('billing', worker)
   app.addHook('onReady', async () => worker.start())
   app.addHook('onClose', () => worker.close())
 }, { name: 'metering', dependencies: ['env', 'redis'], decorators: { fastify: ['config', 'redis'] } })

@@ -44,6 +44,9 @@ export class BillingWorker {
   #maySend = true
   #isClosed = false
   #isRefusalSaid = false
+  /** When the last round began that has asked for all rooms: what was counted before has been sent at least once. */
+  #roundCompleteMs = -Infinity
+  #roundBegunMs = -Infinity
   #billedMessages = 0
   #parkedRecords = 0
   #cancelRound: (() => void) | undefined
@@ -62,6 +65,20 @@ export class BillingWorker {
 
   /** Rooms whose last request failed. */
   get failingRooms () { return this.#pacing.failingRooms }
+
+  /** What is to be billed, of all instances; undefined while another one leads. Fails while the ledger cannot be reached. */
+  async backlog () {
+    return this.leads ? await this.#options.ledger.backlog() : undefined
+  }
+
+  /**
+   * At the most for how long something has waited to be billed, in ms, as far as this instance knows: since the last round
+   * that asked for all rooms, or since a room first failed. Undefined while another one leads.
+   */
+  get oldestUnbilledMs () {
+    if (!this.leads) return undefined
+    return this.#options.clock.now() - Math.min(this.#roundCompleteMs, this.#pacing.failingSinceMs ?? Infinity)
+  }
 
   /**
    * Whether no other instance leads, for sure. Counted from when the last renewal was sent, on a clock that goes on while
@@ -111,6 +128,8 @@ export class BillingWorker {
     const sentMs = clock.now()
     try {
       const leads = await ledger.lead(LEASE_MS)
+      // Nothing is known of what was before.
+      if (leads && sentMs >= this.#leadsUntilMs) this.#roundCompleteMs = sentMs
       // Another instance may have led meanwhile: what was found before is out of date.
       if (sentMs >= this.#leadsUntilMs) this.#outstanding = undefined
       if (!leads) this.#pacing = new Pacing(clock, log)
@@ -143,6 +162,7 @@ export class BillingWorker {
         if (this.#sends && !this.#busy.has(record.roomId)) this.#send(record)
       }
       this.#outstanding = undefined
+      this.#roundCompleteMs = this.#roundBegunMs
       this.#isRefusalSaid = false
       if (!this.#isCatchingUp) return
       await this.#until(() => this.#busy.size === 0 || this.#isClosed)
@@ -155,6 +175,7 @@ export class BillingWorker {
 
   #beginRound () {
     this.#isCatchingUp = this.#pacing.isCatchingUp
+    this.#roundBegunMs = this.#options.clock.now()
     return this.#options.ledger.outstanding((roomId) => this.#busy.has(roomId) || this.#pacing.isWaiting(roomId))
   }
 

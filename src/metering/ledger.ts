@@ -13,6 +13,14 @@ export interface OutstandingRecord extends BillingRecord {
   readonly roomId: string
 }
 
+/** What a ledger holds. */
+export interface Backlog {
+  /** Messages that are counted, or in a record that was not refused. */
+  readonly messages: number
+  /** Rooms with records that were refused. */
+  readonly parkedRooms: number
+}
+
 /**
  * Where the counts of messages are kept until they are billed. Room ids are lower-case UUIDs.
  *
@@ -33,6 +41,8 @@ export interface Ledger {
   outstanding (isWaiting: (roomId: string) => boolean): AsyncGenerator<OutstandingRecord, void, void>
   /** Forgets a record that was billed. Returns false if it was gone already. */
   settle (record: OutstandingRecord): Promise<boolean>
+  /** What is not billed yet, on all instances together; it costs about as much as looking for what is outstanding. */
+  backlog (): Promise<Backlog>
   /** Sets a record that was refused aside. Returns false if it was gone already. */
   park (record: OutstandingRecord): Promise<boolean>
 }

@@ -1,5 +1,5 @@
 import type { Log } from '../log.js'
-import type { BillingRecord, Ledger, OutstandingRecord } from './ledger.js'
+import type { Backlog, BillingRecord, Ledger, OutstandingRecord } from './ledger.js'
 
 /** Rooms with counts that are not billed; past it no further room is counted, said in the log. */
 const MAX_UNBILLED_ROOMS = 100_000
@@ -50,6 +50,13 @@ export class MemoryLedger implements Ledger {
       }
       yield { roomId, ...account.record }
     }
+  }
+
+  /** Refused records are not kept. */
+  async backlog (): Promise<Backlog> {
+    let messages = 0
+    for (const { count, record } of this.#accounts.values()) messages += count + (record?.count ?? 0)
+    return { messages, parkedRooms: 0 }
   }
 
   async settle (record: OutstandingRecord) {

@@ -23,7 +23,7 @@ function backoffMs (n: number) {
  * one request at a time finds out whether it is back.
  */
 export class Pacing {
-  readonly #rooms = new Map<string, { readonly failures: number, readonly untilMs: number }>()
+  readonly #rooms = new Map<string, { readonly failures: number, readonly sinceMs: number, readonly untilMs: number }>()
   #failuresInARow = 0
   /** Pauses of the present outage. */
   #pauses = 0
@@ -45,6 +45,9 @@ export class Pacing {
 
   /** Rooms whose last request failed. */
   get failingRooms () { return this.#rooms.size }
+
+  /** Since when the room has failed that has done so for the longest: a map keeps the order of first insertion. */
+  get failingSinceMs (): number | undefined { return this.#rooms.values().next().value?.sinceMs }
 
   isWaiting (roomId: string) {
     return this.clock.now() < (this.#rooms.get(roomId)?.untilMs ?? 0)
@@ -78,8 +81,9 @@ export class Pacing {
 
   /** Lets only this room wait. */
   delay (roomId: string) {
-    const failures = (this.#rooms.get(roomId)?.failures ?? 0) + 1
-    this.#rooms.set(roomId, { failures, untilMs: this.clock.now() + backoffMs(failures) })
+    const { failures: former = 0, sinceMs = this.clock.now() } = this.#rooms.get(roomId) ?? {}
+    const failures = former + 1
+    this.#rooms.set(roomId, { failures, sinceMs, untilMs: this.clock.now() + backoffMs(failures) })
   }
 
   /** All that was outstanding since the tenant API was back has been sent. */

@@ -2,7 +2,7 @@ import type { Redis, Result } from 'ioredis'
 import { LRUCache } from 'lru-cache'
 import type { Log } from '../log.js'
 import { luaScript } from '../lua.js'
-import { UUID, type BillingRecord, type Ledger, type OutstandingRecord } from './ledger.js'
+import { UUID, type Backlog, type BillingRecord, type Ledger, type OutstandingRecord } from './ledger.js'
 
 /** Rooms looked at by one round trip, about. */
 const ROOMS_PER_PAGE = 500
@@ -22,6 +22,8 @@ declare module 'ioredis' {
     /** The number of keys comes first. */
     billTake (keys: 1, outboxKey: string, recordKey: string): Result<number, Context>
     billTake (keys: 2, outboxKey: string, parkedKey: string, recordKey: string): Result<number, Context>
+    /** The number of keys comes first: by turns the outboxes and the unbilled counts of rooms. */
+    billBacklog (numberOfKeys: number, ...keys: string[]): Result<number, Context>
     billForget (indexKey: string, idleMs: number, ...roomIds: string[]): Result<number, Context>
   }
 }
@@ -64,6 +66,7 @@ export class RedisLedger implements Ledger {
     commands.defineCommand('billResign', { lua: luaScript('bill-resign'), numberOfKeys: 1 })
     commands.defineCommand('billCut', { lua: luaScript('bill-cut'), numberOfKeys: 2 })
     commands.defineCommand('billTake', { lua: luaScript('bill-take') })
+    commands.defineCommand('billBacklog', { lua: luaScript('bill-backlog') })
     commands.defineCommand('billForget', { lua: luaScript('bill-forget'), numberOfKeys: 1 })
   }
 
@@ -82,6 +85,18 @@ export class RedisLedger implements Ledger {
       cursor = next
       yield * await this.#cut(page, isWaiting)
     } while (cursor !== '0')
+  }
+
+  async backlog (): Promise<Backlog> {
+    let messages = 0
+    let cursor = '0'
+    do {
+      const [next, page] = await this.commands.zscan(INDEX_KEY, cursor, 'COUNT', ROOMS_PER_PAGE)
+      cursor = next
+      const keys = page.flatMap((roomId, index) => index % 2 === 0 ? [outboxKey(roomId), unbilledKey(roomId)] : [])
+      if (keys.length > 0) messages += await this.commands.billBacklog(keys.length, ...keys)
+    } while (cursor !== '0')
+    return { messages, parkedRooms: await this.commands.scard(PARKED_ROOMS_KEY) }
   }
 
   async settle ({ roomId, key }: OutstandingRecord) {
