@@ -130,11 +130,12 @@ async function isNext (request: FastifyRequest, reply: FastifyReply): Promise<bo
 }
 
 /** A function of its own, because a listener keeps all that is in sight of it: the request, the reply. */
-function leaveOnClose (socket: Socket, viewer: Viewer, room: Room, { rooms, log }: FastifyInstance) {
+function leaveOnClose (socket: Socket, viewer: Viewer, room: Room, reqId: string | undefined, { rooms, log }: FastifyInstance) {
   socket.on('close', () => {
     room.leave(viewer)
     rooms.leave(room)
-    log.debug({ roomId: room.id, reason: viewer.disconnectReason }, 'viewer disconnected')
+    rooms.counters.disconnects[viewer.disconnectReason]++
+    log.debug({ reqId, roomId: room.id, reason: viewer.disconnectReason }, 'viewer disconnected')
   })
 }
 
@@ -146,8 +147,9 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   /** EventSource takes any other status than 200 as final: so who cannot be served now is told to come back. */
-  function refuse (reply: FastifyReply, socket: Socket, reason: DisconnectReason) {
-    log.debug({ reason }, 'viewer refused')
+  function refuse (reply: FastifyReply, socket: Socket, roomId: string, reason: DisconnectReason) {
+    rooms.counters.refusals[reason]++
+    reply.log.debug({ roomId, reason }, 'viewer refused')
     openStream(reply, socket, false).write(goodbyeFrame(reason, config.RETRY_MS * (0.5 + Math.random())))
     socket.destroySoon()
   }
@@ -164,7 +166,7 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
     const lastEventId = request.headers['last-event-id'] || request.query.lastEventId || undefined
     const room = rooms.enter(roomId, lastEventId)
     if (room === 'room-ended') return reply.code(204).send()
-    if (typeof room === 'string') return refuse(reply, socket, room)
+    if (typeof room === 'string') return refuse(reply, socket, roomId, room)
 
     await room.opened
     // Meanwhile the viewer may have left, the room ended, or a drain begun. From here on there is no await.
@@ -172,7 +174,7 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
     if (socket.destroyed || isOver || rooms.draining) {
       rooms.leave(room)
       if (isOver) return reply.code(204).send()
-      return refuse(reply, socket, 'draining')
+      return refuse(reply, socket, roomId, 'draining')
     }
 
     const isGzip = config.COMPRESS === 'on' && acceptsGzip(request)
@@ -180,7 +182,9 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
     socket.cork()
     openStream(reply, socket, isGzip)
     if (!pipelined.has(socket)) releaseHttp(request.raw, reply.raw)
-    leaveOnClose(socket, viewer, room, app)
+    request.log.debug({ roomId, isResumed: lastEventId !== undefined, isGzip }, 'viewer connected')
+    // Where nobody reads it, it is not kept: there are very many viewers.
+    leaveOnClose(socket, viewer, room, log.level === 'debug' || log.level === 'trace' ? request.id : undefined, app)
     room.join(viewer, { lastEventId, recent: request.query.recent })
     socket.uncork()
   })

@@ -15,6 +15,7 @@ import roomState from '../plugins/room-state.js'
 import rooms from '../plugins/rooms.js'
 import shutdown from '../plugins/shutdown.js'
 import viewers from '../plugins/viewers.js'
+import { requestId } from './request-id.js'
 
 /** A request must be complete within this time; a stream is complete when its head is. */
 const REQUEST_TIMEOUT_MS = 10_000
@@ -23,6 +24,7 @@ const REQUEST_TIMEOUT_MS = 10_000
 export const serverOptions = {
   clientErrorHandler,
   frameworkErrors,
+  genReqId: requestId,
   // A query string may carry a secret: requests are logged by those who know what to leave out.
   logController: new LogController({ disableRequestLogging: true }),
   requestTimeout: REQUEST_TIMEOUT_MS,

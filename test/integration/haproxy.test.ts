@@ -89,6 +89,18 @@ t.test('errors keep their shape behind the balancer, and what is for operators i
   }
 })
 
+t.test('a request has one name in the log of the balancer and of the instance, which is not for the client to choose', async (t) => {
+  let balancerLog = ''
+  const { cluster, watch } = await startCluster(t, { instances: 1, onOutput: (source, text) => { if (source === 'haproxy') balancerLog += text } })
+  const stream = await watch(crypto.randomUUID(), { 'X-Request-Id': 'chosen-by-the-client' })
+  const output = () => cluster.instances[0]?.process.output ?? ''
+  await eventually('the instance has said it', () => output().includes('"msg":"viewer connected"'))
+  const id = /"reqId":"([0-9a-f-]{36})"[^\n]*"msg":"viewer connected"/.exec(output())?.[1] ?? 'none'
+  t.notMatch(output(), /chosen-by-the-client/)
+  stream.close()
+  await eventually('the balancer has said it', () => balancerLog.includes(`id=${id}`))
+})
+
 t.test('requests of one address are capped', async (t) => {
   const { cluster } = await startCluster(t, { instances: 1, haproxyEnv: { IP_REQ_PER_10S: '20' } })
   const statuses = await Promise.all(Array.from({ length: 40 }, async () => (await fetch(`${cluster.url}/page.css`)).status))
