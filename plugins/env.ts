@@ -59,5 +59,7 @@ export default fp<EnvOptions>(async (app, { env }) => {
     // env-schema throws nothing else.
     throw new Error(explain(error as ValidationError))
   }
+  const { PORT, METRICS_PORT } = app.config
+  if (METRICS_PORT !== 0 && METRICS_PORT === PORT) throw new Error('METRICS_PORT must not be PORT: what it tells is not for the public')
   app.log.level = app.config.LOG_LEVEL
 }, { name: 'env' })

@@ -8,6 +8,7 @@ import env, { type EnvOptions } from '../plugins/env.js'
 import errors, { clientErrorHandler, frameworkErrors } from '../plugins/errors.js'
 import health from '../plugins/health.js'
 import metering from '../plugins/metering.js'
+import metrics from '../plugins/metrics.js'
 import page from '../plugins/page.js'
 import publish from '../plugins/publish.js'
 import redis from '../plugins/redis.js'
@@ -51,6 +52,7 @@ const app: FastifyPluginAsync<EnvOptions> = async (app, options) => {
   await app.register(metering)
   await app.register(broker)
   await app.register(rooms)
+  await app.register(metrics)
   await app.register(viewers)
 
   await app.register(publish)

@@ -14,6 +14,8 @@ const Count = (fallback: number, minimum: number, description: string) =>
 export const ConfigSchema = Type.Object({
   PORT: Type.Integer({ minimum: 0, maximum: 65_535, default: 3000, description: 'TCP port to listen on; 0 takes a free one' }),
   HOST: Type.String({ default: '', description: 'Address to listen on; empty: 0.0.0.0 with Redis, 127.0.0.1 without' }),
+  METRICS_PORT: Type.Integer({ minimum: 0, maximum: 65_535, default: 0, description: 'TCP port on which Prometheus finds /metrics, another one than PORT; 0: off' }),
+  METRICS_HOST: Type.String({ default: '127.0.0.1', description: 'Address of that port: not for the public' }),
   LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], { default: 'info', description: 'Least severe level that is logged' }),
 
   REDIS_IP: Type.String({ default: '', description: 'Host of Redis; empty: the embedded broker, one instance without Redis' }),
