@@ -23,6 +23,8 @@ export interface ClusterOptions {
 export interface Instance {
   readonly address: string
   readonly url: string
+  /** Where Prometheus finds its metrics. */
+  readonly metricsUrl: string
   readonly process: ManagedProcess
 }
 
@@ -42,11 +44,12 @@ export class LocalCluster {
     private readonly names: NameServer,
     private readonly instancePort: number,
     readonly port: number,
-    readonly adminPort: number
+    readonly adminPort: number,
+    readonly metricsPort: number
   ) {}
 
   static async start (options: ClusterOptions): Promise<LocalCluster> {
-    const cluster = new LocalCluster(options, await RedisServer.start(), await NameServer.start(), await freePort(), options.port ?? await freePort(), await freePort())
+    const cluster = new LocalCluster(options, await RedisServer.start(), await NameServer.start(), await freePort(), options.port ?? await freePort(), await freePort(), await freePort())
     try {
       await Promise.all(Array.from({ length: options.instances }, () => cluster.#startInstance()))
       await cluster.#startHaproxy()
@@ -118,11 +121,11 @@ export class LocalCluster {
       command: 'node',
       args: [join(ROOT, 'dist/src/server.js')],
       cwd: this.#folder,
-      env: { ...this.redis.env, HOST: address, PORT: String(this.instancePort), ...this.options.env, ...env },
+      env: { ...this.redis.env, HOST: address, PORT: String(this.instancePort), METRICS_HOST: address, METRICS_PORT: String(this.metricsPort), ...this.options.env, ...env },
       isReady: async () => (await fetch(`${url}/health/ready`)).ok,
       onOutput: (text) => this.options.onOutput?.(`chat ${number}`, text)
     })
-    const instance = { address, url, process }
+    const instance = { address, url, metricsUrl: `http://${address}:${this.metricsPort}/metrics`, process }
     this.instances.push(instance)
     this.#announce()
     return instance

@@ -57,6 +57,7 @@ console.log(`
   API          ${cluster.url}/docs
   balancer     ${cluster.adminUrl}/
   instances    ${cluster.instances.map(({ url }) => url).join('  ')}
+  metrics      ${[...cluster.instances.map(({ metricsUrl }) => metricsUrl), `${cluster.adminUrl}/metrics`].join('  ')}
 
   Ctrl-C stops all of it.
 `)
