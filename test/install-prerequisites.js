@@ -7,6 +7,8 @@ import { delimiter, join } from 'node:path'
 const PACKAGE_OF = {
   'redis-server': 'redis-server',
   haproxy: 'haproxy',
+  prometheus: 'prometheus',
+  promtool: 'prometheus',
   chromium: 'chromium',
   'firefox-esr': 'firefox-esr'
 }
@@ -28,7 +30,7 @@ function apt (...args) {
   return spawnSync('apt-get', args, { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }).status === 0
 }
 
-const missing = Object.keys(PACKAGE_OF).filter((program) => !isInstalled(program)).map((program) => PACKAGE_OF[program])
+const missing = [...new Set(Object.keys(PACKAGE_OF).filter((program) => !isInstalled(program)).map((program) => PACKAGE_OF[program]))]
 if (missing.length > 0) {
   const install = ['install', '--yes', '--no-install-recommends', ...missing]
   const mayInstall = process.getuid?.() === 0 && isInstalled('apt-get')
