@@ -1,6 +1,4 @@
-import bearerAuth from '@fastify/bearer-auth'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyInstance } from 'fastify'
 import { Type } from 'typebox'
 import { apiError, errorResponses } from './errors.js'
 import { SessionParams } from './session-params.js'
@@ -17,30 +15,11 @@ const Accepted = { description: 'Published, or parked until the room is opened.'
 /** Refuses bytes that are no UTF-8, which would become others on their way. */
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-const LOOPBACK = /^(|localhost|::1|127(\.\d{1,3}){3})$/
-
-/** The keys for which the routes of publishers exist, and whether they need one. */
-export function publisherKeys ({ config, redis }: FastifyInstance) {
-  const keys = config.PUBLISH_API_KEYS.map((key) => key.trim()).filter((key) => key !== '')
-  return { keys, needsKey: keys.length > 0 || redis !== undefined || !LOOPBACK.test(config.HOST) }
-}
-
-/**
- * Publishing over HTTP. These routes exist for holders of a key from PUBLISH_API_KEYS; without keys they exist only on
- * the embedded broker while it listens on the loopback interface, and are open there.
- */
+/** Publishing over HTTP, for holders of a key for the room; where that is off, these routes do not exist. */
 const publish: FastifyPluginAsyncTypebox = async (app) => {
-  const { keys, needsKey } = publisherKeys(app)
-  if (needsKey && keys.length === 0) {
-    app.log.info('no PUBLISH_API_KEYS: publishing over HTTP is off')
-    return
-  }
-  if (needsKey) {
-    await app.register(bearerAuth, { addHook: false, keys: new Set(keys), verifyErrorLogLevel: 'debug' })
-    const { verifyBearerAuth } = app
-    if (verifyBearerAuth === undefined) throw new Error('@fastify/bearer-auth gives no verifyBearerAuth')
-    app.addHook('onRequest', verifyBearerAuth)
-  }
+  const { authenticatePublisher, publishersNeedKey } = app
+  if (authenticatePublisher === undefined) return
+  app.addHook('onRequest', authenticatePublisher)
 
   // Viewers get a message as it was sent: parsing it and writing it anew would change numbers, spacing and order.
   const parseJson = app.getDefaultJsonParser('ignore', 'ignore')
@@ -58,8 +37,8 @@ const publish: FastifyPluginAsyncTypebox = async (app) => {
     else parseJson(request, request.jsonText, done)
   })
 
-  const security = needsKey ? { security: [{ publishKey: [] }] } : {}
-  const refusals = needsKey ? (['BAD_REQUEST', 'UNAUTHORIZED'] as const) : (['BAD_REQUEST'] as const)
+  const security = publishersNeedKey ? { security: [{ publishKey: [] }] } : {}
+  const refusals = publishersNeedKey ? (['BAD_REQUEST', 'UNAUTHORIZED', 'FORBIDDEN'] as const) : (['BAD_REQUEST'] as const)
   const bodyLimit = app.config.MAX_MESSAGE_BYTES
 
   app.post('/api/v1/chats/:sessionId/messages', {

@@ -1,9 +1,7 @@
-import bearerAuth from '@fastify/bearer-auth'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { formatEventId } from '../src/rooms/event-id.js'
 import { errorResponses } from './errors.js'
-import { publisherKeys } from './publish.js'
 import { SessionParams } from './session-params.js'
 
 const RoomState = Type.Object({
@@ -20,23 +18,18 @@ const RoomState = Type.Object({
 
 /** What holders of a publishing key may know of a room. It exists where publishing over HTTP does. */
 const roomState: FastifyPluginAsyncTypebox = async (app) => {
-  const { keys, needsKey } = publisherKeys(app)
-  if (needsKey && keys.length === 0) return
-  if (needsKey) {
-    await app.register(bearerAuth, { addHook: false, keys: new Set(keys), verifyErrorLogLevel: 'debug' })
-    const { verifyBearerAuth } = app
-    if (verifyBearerAuth === undefined) throw new Error('@fastify/bearer-auth gives no verifyBearerAuth')
-    app.addHook('onRequest', verifyBearerAuth)
-  }
+  const { authenticatePublisher, publishersNeedKey } = app
+  if (authenticatePublisher === undefined) return
+  app.addHook('onRequest', authenticatePublisher)
 
   app.get('/api/v1/chats/:sessionId', {
     schema: {
       summary: 'Look at a room',
       description: 'How many watch it, where its messages are, who numbers them, and whether it is over: asked of Redis, so any instance answers for any room, without opening it. Any UUID is a room: one that nobody serves has no viewers and no owner.',
       tags: ['operators', 'publishers'],
-      ...(needsKey && { security: [{ publishKey: [] }] }),
+      ...(publishersNeedKey && { security: [{ publishKey: [] }] }),
       params: SessionParams,
-      response: { 200: RoomState, ...errorResponses(...(needsKey ? ['BAD_REQUEST', 'UNAUTHORIZED'] as const : ['BAD_REQUEST'] as const), 'SERVICE_UNAVAILABLE') }
+      response: { 200: RoomState, ...errorResponses(...(publishersNeedKey ? ['BAD_REQUEST', 'UNAUTHORIZED', 'FORBIDDEN'] as const : ['BAD_REQUEST'] as const), 'SERVICE_UNAVAILABLE') }
     }
   }, async (request, reply) => {
     const sessionId = request.params.sessionId.toLowerCase()

@@ -11,6 +11,7 @@ import metering from '../plugins/metering.js'
 import metrics from '../plugins/metrics.js'
 import page from '../plugins/page.js'
 import publish from '../plugins/publish.js'
+import publisherAuth from '../plugins/publisher-auth.js'
 import redis from '../plugins/redis.js'
 import roomState from '../plugins/room-state.js'
 import rooms from '../plugins/rooms.js'
@@ -46,6 +47,7 @@ const app: FastifyPluginAsync<EnvOptions> = async (app, options) => {
   await app.register(env, options)
   await app.register(errors)
   await app.register(cors)
+  await app.register(publisherAuth)
   await app.register(docs)
 
   await app.register(redis)

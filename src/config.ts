@@ -26,7 +26,8 @@ export const ConfigSchema = Type.Object({
   TENANT_BASE_URL: Type.String({ default: '', pattern: '^(https?://.+)?$', description: 'Base URL of the tenant API, to which usage is billed; empty: nothing is billed' }),
   BILLING_INTERVAL_MS: Milliseconds(1000, 'How long usage is gathered before it is billed', 100),
   BILLING_TIMEOUT_MS: Milliseconds(10_000, 'How long the tenant API may take to answer', 100),
-  PUBLISH_API_KEYS: Type.String({ separator: ',', default: '', description: 'Comma-separated keys for publishing over HTTP; empty: those routes exist only on the embedded broker, on a loopback HOST' }),
+  PUBLISH_API_KEYS: Type.String({ separator: ',', default: '', description: 'Comma-separated keys for publishing over HTTP, or sha256: and their hashes; without any here or in PUBLISH_KEYS_FILE those routes exist only on the embedded broker, on a loopback HOST' }),
+  PUBLISH_KEYS_FILE: Type.String({ default: '', description: 'JSON file of further such keys, with names and the rooms each is for; read again when it changes' }),
 
   FLUSH_INTERVAL_MS: Milliseconds(50, 'Pause of a busy room between two batches'),
   FLUSH_MAX_INTERVAL_MS: Milliseconds(500, 'What that pause grows to, step by step, while the instance has more to write than it can'),

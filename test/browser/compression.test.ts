@@ -19,9 +19,9 @@ const START_MS = 60_000
 
 const message = (n: number) => JSON.stringify({ id: `u${n % 7}`, nickname: `시청자 ${n % 7}`, message: `this is what they say, number ${n} 🙂` })
 
-/** One instance behind the load balancer, and a room whose every batch is compressed. */
+/** One instance behind the load balancer, and a room whose every batch is compressed. Viewers who came at other times would be told other counts. */
 async function start (t: Test) {
-  const cluster = await LocalCluster.start({ instances: 1, env: { COMPRESS_MIN_VIEWERS: '1', KEYFRAME_MS: '200', FLUSH_INTERVAL_MS: '5' } })
+  const cluster = await LocalCluster.start({ instances: 1, env: { COMPRESS_MIN_VIEWERS: '1', KEYFRAME_MS: '200', FLUSH_INTERVAL_MS: '5', VIEWER_COUNTS: 'off' } })
   t.teardown(() => cluster.stop())
   const tenant = connectTenant(t, cluster.redis)
   await eventually('the tenant is connected', () => tenant.status === 'ready')
