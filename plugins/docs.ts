@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 
 /** The OpenAPI document and a page to read it. Registered before the routes it describes. */
 export default fp(async (app) => {
+  const { publishersNeedKey, viewerAuth, config } = app
   await app.register(fastifySwagger, {
     openapi: {
       openapi: '3.1.0',
@@ -20,7 +21,12 @@ export default fp(async (app) => {
       ],
       components: {
         securitySchemes: {
-          publishKey: { type: 'http', scheme: 'bearer', description: 'One of PUBLISH_API_KEYS' }
+          ...(publishersNeedKey && { publishKey: { type: 'http', scheme: 'bearer', description: 'A key from PUBLISH_API_KEYS, or one for the room from PUBLISH_KEYS_FILE' } }),
+          ...(viewerAuth !== undefined && {
+            viewerToken: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'A token with `exp`, and with the room in `rooms`: a list of ids, or `*`' },
+            viewerTokenQuery: { type: 'apiKey', in: 'query', name: 'access_token', description: 'The same token, for EventSource, which cannot set headers' },
+            viewerTokenCookie: { type: 'apiKey', in: 'cookie', name: config.VIEWER_JWT_COOKIE, description: 'The same token' }
+          })
         }
       }
     }
@@ -29,4 +35,4 @@ export default fp(async (app) => {
     routePrefix: '/docs',
     staticCSP: "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
   })
-}, { name: 'docs' })
+}, { name: 'docs', dependencies: ['env', 'publisher-auth', 'viewer-auth'], decorators: { fastify: ['config', 'publishersNeedKey', 'viewerAuth'] } })

@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import Negotiator from 'negotiator'
 import { Type } from 'typebox'
+import type { Permit } from '../src/access/viewer-tokens.js'
 import { releaseHttp } from '../src/release-http.js'
 import type { DisconnectReason } from '../src/rooms/disconnect-reason.js'
 import { goodbyeFrame } from '../src/rooms/frame.js'
@@ -82,6 +83,15 @@ const schema = {
   }
 }
 
+/** The same for viewers that need a token. */
+const guardedSchema = {
+  ...schema,
+  description: `${schema.description}
+- **\`unauthorized\`**: the viewer's token has expired: \`{"reason":"token-expired"}\`. The stream closes; open another one with a new token.`,
+  security: [{ viewerToken: [] }, { viewerTokenQuery: [] }, { viewerTokenCookie: [] }],
+  response: { ...schema.response, ...errorResponses('UNAUTHORIZED', 'FORBIDDEN') }
+}
+
 /**
  * Writes the head of a stream and hands over its socket. The body has no length and is not chunked: it ends with the
  * connection (RFC 9112, 6.3), so frames go to the socket as they are, the same bytes for everyone.
@@ -139,6 +149,12 @@ function leaveOnClose (socket: Socket, viewer: Viewer, room: Room, reqId: string
   })
 }
 
+/** A function of its own, for the same reason. */
+function limitByPermit (socket: Socket, viewer: Viewer, room: Room, permit: Permit, { viewerAuth }: FastifyInstance) {
+  const forget = viewerAuth?.limit(room, viewer, permit)
+  if (forget !== undefined) socket.on('close', forget)
+}
+
 const viewers: FastifyPluginAsyncTypebox = async (app) => {
   const { rooms, config, log } = app
 
@@ -155,13 +171,16 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
   }
 
   // A HEAD request must not open a stream.
-  app.get('/api/v1/chats/sse-connect/:sessionId', { schema, exposeHeadRoute: false }, async (request, reply) => {
+  app.get('/api/v1/chats/sse-connect/:sessionId', { schema: app.viewerAuth === undefined ? schema : guardedSchema, exposeHeadRoute: false }, async (request, reply) => {
     // The request ends before the first await, so that HTTP can be released.
     request.raw.resume()
     if (config.COMPRESS === 'on') vary(reply, 'Accept-Encoding')
     if (!await isNext(request, reply)) throw apiError('BAD_REQUEST')
     const { socket } = request.raw
+    // Before anything is looked up: who may not watch a room does not learn whether it exists or has ended.
+    const permit = app.viewerAuth === undefined ? undefined : await app.viewerAuth.authorize(request, reply)
     const roomId = request.params.sessionId.toLowerCase()
+    if (permit === 'keys-unavailable') return refuse(reply, socket, roomId, permit)
     // An empty header or parameter is no id.
     const lastEventId = request.headers['last-event-id'] || request.query.lastEventId || undefined
     const room = rooms.enter(roomId, lastEventId)
@@ -185,9 +204,10 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
     request.log.debug({ roomId, isResumed: lastEventId !== undefined, isGzip }, 'viewer connected')
     // Where nobody reads it, it is not kept: there are very many viewers.
     leaveOnClose(socket, viewer, room, log.level === 'debug' || log.level === 'trace' ? request.id : undefined, app)
+    if (permit !== undefined) limitByPermit(socket, viewer, room, permit, app)
     room.join(viewer, { lastEventId, recent: request.query.recent })
     socket.uncork()
   })
 }
 
-export default fp(viewers, { name: 'viewers', dependencies: ['env', 'cors', 'errors', 'rooms'], decorators: { fastify: ['config', 'rooms'] } })
+export default fp(viewers, { name: 'viewers', dependencies: ['env', 'cors', 'errors', 'viewer-auth', 'rooms'], decorators: { fastify: ['config', 'rooms', 'viewerAuth'] } })

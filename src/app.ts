@@ -16,6 +16,7 @@ import redis from '../plugins/redis.js'
 import roomState from '../plugins/room-state.js'
 import rooms from '../plugins/rooms.js'
 import shutdown from '../plugins/shutdown.js'
+import viewerAuth from '../plugins/viewer-auth.js'
 import viewers from '../plugins/viewers.js'
 import { requestId } from './request-id.js'
 
@@ -48,6 +49,7 @@ const app: FastifyPluginAsync<EnvOptions> = async (app, options) => {
   await app.register(errors)
   await app.register(cors)
   await app.register(publisherAuth)
+  await app.register(viewerAuth)
   await app.register(docs)
 
   await app.register(redis)

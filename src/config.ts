@@ -50,6 +50,15 @@ export const ConfigSchema = Type.Object({
   VIEWER_COUNTS: Type.Enum(['on', 'off'], { default: 'on', description: 'Whether viewers are told how many they are' }),
   MAX_VIEWERS: Count(0, 0, 'Viewers on this instance at the most; 0: no limit'),
 
+  VIEWER_AUTH: Type.Enum(['off', 'jwt'], { default: 'off', description: 'Who may watch: everybody, or holders of a JSON Web Token for the room' }),
+  VIEWER_JWT_SECRET: Type.String({ default: '', description: 'Secret of tokens signed with HS256, 32 bytes or more' }),
+  VIEWER_JWT_PUBLIC_KEY: Type.String({ default: '', description: 'Public key (PEM, line breaks may be \\n) of tokens signed with RS256, ES256 or EdDSA' }),
+  VIEWER_JWT_PUBLIC_KEY_FILE: Type.String({ default: '', description: 'File of that public key' }),
+  VIEWER_JWT_JWKS_URL: Type.String({ default: '', pattern: '^(https?://.+)?$', description: 'URL of a JSON Web Key Set with the public keys of tokens' }),
+  VIEWER_JWT_AUDIENCE: Type.String({ default: '', description: 'What the claim aud of a token must name; empty: anything' }),
+  VIEWER_JWT_ISSUER: Type.String({ default: '', description: 'What the claim iss of a token must be; empty: anything' }),
+  VIEWER_JWT_COOKIE: Type.String({ default: 'access_token', pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", description: 'Cookie in which a token may come' }),
+
   DRAIN_MS: Type.Integer({ minimum: 0, maximum: 3_600_000, default: 5000, description: 'Time over which a stopping instance lets its viewers go' }),
   HANDOVER_MS: Type.Integer({ minimum: 0, maximum: 3_600_000, default: 5000, description: 'How long a stopping instance keeps a room for another one to take it, after its viewers are gone' }),
   CORS_ORIGIN: Type.String({ default: '*', description: 'Origins that may read from a browser: * or a comma-separated list' })

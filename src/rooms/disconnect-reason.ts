@@ -8,6 +8,10 @@ export const DISCONNECT_REASONS = [
   'slow-viewer',
   /** The instance is stopping; the viewer goes on at another one. */
   'draining',
+  /** The token with which it may watch has expired. */
+  'token-expired',
+  /** Its token names a key that the key server may have, but cannot be asked for now. */
+  'keys-unavailable',
   /** MAX_VIEWERS is reached. */
   'max-viewers',
   /** MAX_ROOMS is reached and none of the rooms is without viewers. */

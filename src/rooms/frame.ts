@@ -37,6 +37,9 @@ export interface Gap {
   readonly missed: number | null
 }
 
+/** Last event of a stream whose viewer may watch no longer. */
+export const TOKEN_EXPIRED_FRAME = Buffer.from('event:unauthorized\ndata:{"reason":"token-expired"}\n\n')
+
 /** A comment: keeps the connection alive, never seen by EventSource. */
 export const HEARTBEAT_FRAME = Buffer.from(':\n\n')
 

@@ -9,7 +9,7 @@ import type { TimeoutQueue } from '../timeout-queue.js'
 import { Audience } from './audience.js'
 import type { DisconnectReason } from './disconnect-reason.js'
 import { compareEventIds, formatEventId, parseEventId } from './event-id.js'
-import { goodbyeFrame, helloFrame } from './frame.js'
+import { goodbyeFrame, helloFrame, TOKEN_EXPIRED_FRAME } from './frame.js'
 import type { CompressionSettings } from './gzip-viewers.js'
 import { History, type Continuation, type Entry } from './history.js'
 import type { Viewer } from './viewer.js'
@@ -139,6 +139,12 @@ export class Room implements Outlet {
   dismiss (viewer: Viewer, reason: DisconnectReason) {
     this.sequencer.flush()
     this.#audience.dismiss(viewer, goodbyeFrame(reason, this.#retryMs()), reason)
+  }
+
+  /** Ends the stream of a viewer whose token has expired, and says so. */
+  expire (viewer: Viewer) {
+    this.sequencer.flush()
+    this.#audience.dismiss(viewer, TOKEN_EXPIRED_FRAME, 'token-expired')
   }
 
   heartbeat () {

@@ -32,6 +32,31 @@ t.test('the OpenAPI document describes every route, its parameters, events and e
   t.ok(app.hasRoute({ method: 'GET', url: '/docs' }))
 })
 
+t.test('the OpenAPI document asks for keys and tokens where they are needed, and speaks of them nowhere else', async (t) => {
+  const [watch, publish] = ['/api/v1/chats/sse-connect/{sessionId}', '/api/v1/chats/{sessionId}/messages']
+  const documentOf = async (env: Record<string, string>) => await (await fetch(`${(await build(t, env)).url}/docs/json`)).json()
+  const open = await documentOf({})
+  t.same(open.components.securitySchemes, {})
+  for (const operation of [open.paths[watch].get, open.paths[publish].post]) {
+    t.notOk('security' in operation)
+    t.same(Object.keys(operation.responses).filter((status) => ['401', '403'].includes(status)), [])
+  }
+  t.notMatch(open.paths[watch].get.description, /unauthorized/)
+
+  const guarded = await documentOf({ VIEWER_AUTH: 'jwt', VIEWER_JWT_SECRET: 'x'.repeat(32), VIEWER_JWT_COOKIE: 'chat', PUBLISH_API_KEYS: 'key' })
+  t.match(guarded.components.securitySchemes, {
+    publishKey: { type: 'http', scheme: 'bearer' },
+    viewerToken: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+    viewerTokenQuery: { type: 'apiKey', in: 'query', name: 'access_token' },
+    viewerTokenCookie: { type: 'apiKey', in: 'cookie', name: 'chat' }
+  })
+  t.same(guarded.paths[watch].get.security, [{ viewerToken: [] }, { viewerTokenQuery: [] }, { viewerTokenCookie: [] }])
+  t.same(guarded.paths[publish].post.security, [{ publishKey: [] }])
+  for (const operation of [guarded.paths[watch].get, guarded.paths[publish].post]) t.ok(operation.responses['401'] && operation.responses['403'])
+  t.match(guarded.paths[watch].get.description, /unauthorized/)
+  t.notOk('security' in guarded.paths['/health/live'].get)
+})
+
 t.test('the documentation page loads nothing from elsewhere', async (t) => {
   const { url } = await build(t)
   const page = await fetch(`${url}/docs`)
