@@ -10,6 +10,19 @@ export interface Clock {
   soon (callback: () => void): void
 }
 
+let due: Array<() => void> = []
+
+/** What one of them throws keeps the others waiting for no longer than a turn. */
+function doDue () {
+  const callbacks = due.values()
+  due = []
+  try {
+    for (const callback of callbacks) callback()
+  } finally {
+    for (const callback of callbacks) systemClock.soon(callback)
+  }
+}
+
 export const systemClock: Clock = {
   now: () => performance.now(),
   epochMs: () => Date.now(),
@@ -18,5 +31,6 @@ export const systemClock: Clock = {
     timer.unref()
     return () => clearTimeout(timer)
   },
-  soon: (callback) => { setImmediate(callback) }
+  // One wake-up for all, so that what they send can go out together.
+  soon: (callback) => { if (due.push(callback) === 1) setImmediate(doDue) }
 }
