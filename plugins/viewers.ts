@@ -156,7 +156,7 @@ function limitByPermit (socket: Socket, viewer: Viewer, room: Room, permit: Perm
 }
 
 const viewers: FastifyPluginAsyncTypebox = async (app) => {
-  const { rooms, config, log } = app
+  const { rooms, turnstile, config, log } = app
 
   app.server.on('request', ({ socket }, response) => {
     if (response.socket === null) pipelined.add(socket)
@@ -188,6 +188,7 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
     if (typeof room === 'string') return refuse(reply, socket, roomId, room)
 
     await room.opened
+    await new Promise<void>((resolve) => turnstile.pass(resolve))
     // Meanwhile the viewer may have left, the room ended, or a drain begun. From here on there is no await.
     const isOver = room.hasEnded && room.hasSeenAll(lastEventId)
     if (socket.destroyed || isOver || rooms.draining) {
@@ -210,4 +211,4 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
   })
 }
 
-export default fp(viewers, { name: 'viewers', dependencies: ['env', 'cors', 'errors', 'viewer-auth', 'rooms'], decorators: { fastify: ['config', 'rooms', 'viewerAuth'] } })
+export default fp(viewers, { name: 'viewers', dependencies: ['env', 'cors', 'errors', 'viewer-auth', 'turnstile', 'rooms'], decorators: { fastify: ['config', 'rooms', 'turnstile', 'viewerAuth'] } })

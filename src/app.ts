@@ -16,6 +16,7 @@ import redis from '../plugins/redis.js'
 import roomState from '../plugins/room-state.js'
 import rooms from '../plugins/rooms.js'
 import shutdown from '../plugins/shutdown.js'
+import turnstile from '../plugins/turnstile.js'
 import viewerAuth from '../plugins/viewer-auth.js'
 import viewers from '../plugins/viewers.js'
 import { requestId } from './request-id.js'
@@ -57,6 +58,7 @@ const app: FastifyPluginAsync<EnvOptions> = async (app, options) => {
   await app.register(broker)
   await app.register(rooms)
   await app.register(metrics)
+  await app.register(turnstile)
   await app.register(viewers)
 
   await app.register(publish)

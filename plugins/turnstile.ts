@@ -1,0 +1,37 @@
+import type { IncomingMessage, RequestListener } from 'node:http'
+import fp from 'fastify-plugin'
+import { systemClock } from '../src/clock.js'
+import { Turnstile } from '../src/turnstile.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** For whoever does something for a viewer that thousands may want at once. */
+    turnstile: Turnstile
+  }
+}
+
+/** So many take a few ms. */
+const PER_TURN = 64
+
+const STREAM_PATH = '/api/v1/chats/sse-connect/'
+
+/**
+ * Requests for streams are begun a few at a time: when thousands come at once, such as after a broken connection in the path, rooms
+ * go on, and whoever else asks for something is answered.
+ */
+export default fp(async (app) => {
+  const turnstile = new Turnstile(systemClock, PER_TURN)
+  app.decorate('turnstile', turnstile)
+
+  const { server } = app
+  // Fastify's own; node:http would call it for each request as soon as it is read.
+  const handlers = server.listeners('request') as RequestListener[]
+  server.removeAllListeners('request')
+  server.on('request', (request: IncomingMessage, response) => {
+    const handle = () => {
+      for (const handler of handlers) handler.call(server, request, response)
+    }
+    if (request.url?.startsWith(STREAM_PATH)) turnstile.pass(handle)
+    else handle()
+  })
+}, { name: 'turnstile' })
