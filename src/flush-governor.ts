@@ -2,7 +2,7 @@ import type { Clock } from './clock.js'
 import type { Log } from './log.js'
 
 /** Widths of the rest, in multiples of the narrowest. */
-const STEPS = [1, 2, 5, 10, 20, 50, 100]
+const STEPS = [1, 2, 3, 5, 7, 10, 14, 20, 30, 50, 70, 100]
 /** Time over which flushes are weighed; the width changes by one step in that time at the most. */
 const WINDOW_MS = 500
 /** Share of the time that flushing may take before the rests widen. */
@@ -72,6 +72,12 @@ export class FlushGovernor {
     this.#window = { startMs: nowMs, flushMs: 0, rests: 0, lateMs: 0 }
   }
 
+  /** Learns of what a flush goes on to take, after it has begun. */
+  onWritten (durationMs: number) {
+    this.flushMs += durationMs
+    this.#window.flushMs += durationMs
+  }
+
   #weigh (elapsedMs: number) {
     const { flushMs, lateMs, rests } = this.#window
     const share = flushMs / elapsedMs
@@ -86,9 +92,8 @@ export class FlushGovernor {
 
   #mayNarrow (share: number, meanLateMs: number) {
     const narrowerMs = this.#intervalAt(this.#step - 1)
-    // A flush takes as long as before, only the rest behind it is shorter.
-    const flushToRest = share / (1 - share) * this.intervalMs / narrowerMs
-    return this.#step > 0 && flushToRest / (1 + flushToRest) < SHARE_TO_NARROW && meanLateMs < Math.max(USUAL_LATENESS_MS, narrowerMs / 4)
+    // A flush takes as long as before, and comes more often.
+    return this.#step > 0 && share * this.intervalMs / narrowerMs < SHARE_TO_NARROW && meanLateMs < Math.max(USUAL_LATENESS_MS, narrowerMs / 4)
   }
 
   #change (by: 1 | -1, share: number, meanLateMs: number) {

@@ -11,10 +11,13 @@ function create (maxIntervalMs = 500) {
   const load = { costMs: 1 }
   /** A room in which there is always something to flush. */
   const startRoom = () => {
-    const pacer: FlushPacer = new FlushPacer(clock, governor, () => governor.intervalMs, () => {
-      clock.spend(load.costMs)
-      clock.after(1, () => pacer.request())
-      return true
+    const pacer: FlushPacer = new FlushPacer(clock, governor, () => governor.intervalMs, {
+      isWriting: false,
+      flush () {
+        clock.spend(load.costMs)
+        clock.after(1, () => pacer.request())
+        return true
+      }
     })
     pacer.request()
   }
@@ -40,17 +43,28 @@ t.test('rests widen step by step while flushing takes most of the time, and no f
     clock.advance(1000)
     widths.add(governor.intervalMs)
   }
-  t.same([...widths], [50, 100, 250, 500])
+  t.same([...widths], [50, 100, 150, 250, 350, 500])
 })
 
 t.test('rests widen to where flushing leaves time for other things, and no further', async (t) => {
   const { clock, governor, load, startRoom } = create()
-  load.costMs = 300
+  load.costMs = 150
   startRoom()
   clock.advance(30_000)
   t.equal(governor.intervalMs, 100)
   t.equal(governor.widened, 1)
   t.equal(governor.narrowed, 0, 'it does not swing')
+})
+
+t.test('what a flush takes after it has begun counts too', async (t) => {
+  const { clock, governor } = create()
+  for (let flush = 0; flush < 20; flush++) {
+    governor.onFlush(1, 0)
+    clock.spend(99)
+    governor.onWritten(90)
+  }
+  t.equal(governor.flushMs, 20 * 91)
+  t.ok(governor.intervalMs > 50)
 })
 
 t.test('rests narrow again when the load is over', async (t) => {

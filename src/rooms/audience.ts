@@ -1,26 +1,37 @@
 import type { Clock } from '../clock.js'
-import { Counters, type WrittenBytes } from '../counters.js'
+import type { Counters, WrittenBytes } from '../counters.js'
 import type { TimeoutQueue } from '../timeout-queue.js'
 import type { DisconnectReason } from './disconnect-reason.js'
+import type { FanOut, Writing } from './fan-out.js'
 import { HEARTBEAT_FRAME } from './frame.js'
 import { GzipViewers, type CompressionSettings } from './gzip-viewers.js'
 import { messagesIn, type Entry, type History, type Position } from './history.js'
-import { PlainViewers, type LiveViewers } from './live-viewers.js'
 import { Replays, takeReplay } from './replays.js'
 import type { Viewer } from './viewer.js'
+import { ViewerList, type LiveViewers } from './viewer-list.js'
 
 /** Most bytes a viewer that is behind is given before it must have taken them: bounds the memory it costs. */
 const CATCH_UP_BYTES = 65_536
 
+/** What the audiences of an instance share. */
+export interface AudienceContext {
+  readonly fanOut: FanOut
+  /** Disconnects viewers that have taken no bytes for too long. */
+  readonly slowViewers: TimeoutQueue<Viewer>
+  readonly clock: Clock
+  readonly counters: Counters
+}
+
 /**
  * The viewers of one room, each live, behind, or waiting.
  *
- * Invariant: a live viewer has been written every entry of the history but those in `#unflushed`, the last of it; a viewer that is behind has been
+ * Invariant: a live viewer has been written every entry of the history but those in `#unflushed`, the last of it, and, while a frame is being
+ * written, those in that frame, which it is written before anything else; a viewer that is behind has been
  * written every entry up to its position, and nothing more is written to it until it has drained; a viewer that is waiting
  * has been written no entry, because it is not known yet where it begins. A viewer moves between them only within one turn of the event loop,
- * and becomes live only where all live viewers are, so a stream never mixes replay and live, and no entry is written twice or left out.
+ * and becomes live only where live viewers are who have been written all frames, so a stream never mixes replay and live, and no entry is written twice or left out.
  */
-export class Audience {
+export class Audience implements Writing {
   readonly #live: { readonly plain: LiveViewers, readonly gzip: LiveViewers }
   readonly #behind = new Map<Viewer, Position>()
   readonly #waiting = new Set<Viewer>()
@@ -34,16 +45,23 @@ export class Audience {
   #unflushedMessages = 0
   /** When the oldest message of `#unflushed` was heard, as far as that is known. */
   #heardAtMs: number | undefined
+  /** Of the frame that was written last, or is being written: the place after it, and when its oldest message was heard. */
+  #frame: { readonly to: Position, readonly heardAtMs: number | undefined }
+  #isWriting = false
   #closed = false
 
-  constructor (private readonly history: History, private readonly slowViewers: TimeoutQueue<Viewer>, compression: CompressionSettings, private readonly clock: Clock, private readonly counters = new Counters()) {
+  /** @param onWritten is told when a frame has been written to all */
+  constructor (private readonly history: History, compression: CompressionSettings, private readonly context: AudienceContext, private readonly onWritten: () => void) {
+    this.#frame = { to: history.last, heardAtMs: undefined }
     this.#replays = new Replays(history, CATCH_UP_BYTES)
-    this.#live = { plain: new PlainViewers(), gzip: new GzipViewers(compression, clock) }
+    this.#live = { plain: new ViewerList(), gzip: new GzipViewers(compression, context.clock) }
   }
 
   get size () { return this.#live.plain.size + this.#live.gzip.size + this.#behind.size + this.#waiting.size }
 
   get unflushedBytes () { return this.#unflushedBytes }
+
+  get isWriting () { return this.#isWriting }
 
   viewers (): Viewer[] { return [...this.#live.plain, ...this.#live.gzip, ...this.#behind.keys(), ...this.#waiting] }
 
@@ -61,8 +79,8 @@ export class Audience {
     const position = replay?.to ?? start
     let keepsUp = this.#notice === undefined ? viewer.tell(...lead) : viewer.tell(...lead, this.#notice)
     if (replay !== undefined) {
-      this.counters.replays++
-      this.counters.deliveries += replay.messages
+      this.context.counters.replays++
+      this.context.counters.deliveries += replay.messages
       const written = this.#bytesLike(viewer)
       written.events += replay.frame.length
       for (const bytes of takeReplay(replay, viewer.isGzip)) {
@@ -80,7 +98,7 @@ export class Audience {
     this.#behind.delete(viewer)
     this.#waiting.delete(viewer)
     this.#unnotified.delete(viewer)
-    this.slowViewers.delete(viewer)
+    this.context.slowViewers.delete(viewer)
   }
 
   /**
@@ -96,20 +114,20 @@ export class Audience {
     this.#replays.clear()
   }
 
-  /** Writes what was added to all who are live, as one frame. @returns whether there was anything */
+  /** Begins to write what was added to all who are live, as one frame. @returns whether there was anything */
   flush (): boolean {
     const [first, second] = this.#unflushed
     if (first === undefined) return false
     const frame = second === undefined ? first.frame : Buffer.concat(this.#unflushed.map((entry) => entry.frame))
     const viewers = this.#live.plain.size + this.#live.gzip.size
-    this.counters.viewerWrites += viewers
-    this.counters.deliveries += viewers * this.#unflushedMessages
+    const heardAtMs = viewers > 0 ? this.#heardAtMs : undefined
+    this.context.counters.viewerWrites += viewers
+    this.context.counters.deliveries += viewers * this.#unflushedMessages
     this.#unflushed = []
     this.#unflushedBytes = 0
     this.#unflushedMessages = 0
-    this.#writeToLive(frame)
-    if (this.#heardAtMs !== undefined && viewers > 0) this.counters.latencyMs.add(this.clock.now() - this.#heardAtMs)
     this.#heardAtMs = undefined
+    this.#writeToLive(frame, heardAtMs)
     return true
   }
 
@@ -118,6 +136,7 @@ export class Audience {
     this.#notice = notice
     if (notice === undefined || this.#closed) return
     this.flush()
+    this.#writeRest()
     for (const viewer of this.#behind.keys()) this.#unnotified.add(viewer)
     this.#writeToLive(notice)
   }
@@ -125,7 +144,8 @@ export class Audience {
   heartbeat () {
     this.flush()
     this.#replays.clear()
-    this.#writeToLive(HEARTBEAT_FRAME)
+    // Who is being written to is not silent.
+    if (!this.#isWriting) this.#writeToLive(HEARTBEAT_FRAME)
     // A few bytes each: these do not wait for long.
     for (const viewer of this.#waiting) viewer.tell(HEARTBEAT_FRAME)
   }
@@ -133,6 +153,7 @@ export class Audience {
   /** Nothing comes after the newest entry: whoever has it is disconnected; who is behind gets there first. */
   close () {
     this.flush()
+    this.#writeRest()
     this.#closed = true
     for (const viewer of [...this.#live.plain, ...this.#live.gzip]) this.#disconnect(viewer, 'room-ended')
   }
@@ -140,6 +161,7 @@ export class Audience {
   /** Says `farewell` to a viewer and ends its stream. One that is behind could not read it, and is cut. */
   dismiss (viewer: Viewer, farewell: Buffer, reason: DisconnectReason) {
     this.flush()
+    this.#writeRest()
     if (this.#behind.has(viewer)) {
       this.leave(viewer)
       viewer.destroy(reason)
@@ -149,17 +171,42 @@ export class Audience {
     }
   }
 
-  #writeToLive (frame: Buffer) {
-    const { last } = this.history
-    const onBlocked = (viewer: Viewer) => this.#fallBehind(viewer, last)
-    const { bytes: { plain, gzip } } = this.counters
-    plain.events += frame.length * this.#live.plain.size
-    plain.written += this.#live.plain.write(frame, onBlocked)
-    gzip.events += frame.length * this.#live.gzip.size
-    gzip.written += this.#live.gzip.write(frame, onBlocked)
+  writeOn (most: number): number {
+    const { plain, gzip } = this.#live
+    const { to, heardAtMs } = this.#frame
+    const onBlocked = (viewer: Viewer) => this.#fallBehind(viewer, to)
+    let written = plain.write(most, onBlocked)
+    written += gzip.write(most - written, onBlocked)
+    this.#isWriting = !plain.isWritten || !gzip.isWritten
+    if (!this.#isWriting) {
+      const { clock, counters } = this.context
+      if (heardAtMs !== undefined) counters.latencyMs.add(clock.now() - heardAtMs)
+      this.onWritten()
+    }
+    return written
   }
 
-  /** Where all live viewers are. */
+  #writeToLive (frame: Buffer, heardAtMs?: number) {
+    this.#writeRest()
+    const { plain, gzip } = this.#live
+    const { counters: { bytes }, fanOut } = this.context
+    this.#frame = { to: this.history.last, heardAtMs }
+    bytes.plain.events += frame.length * plain.size
+    bytes.plain.written += plain.begin(frame)
+    bytes.gzip.events += frame.length * gzip.size
+    bytes.gzip.written += gzip.begin(frame)
+    this.#isWriting = plain.size + gzip.size > 0
+    if (this.#isWriting) fanOut.add(this)
+  }
+
+  /** Before something else is written. */
+  #writeRest () {
+    if (!this.#isWriting) return
+    this.writeOn(Infinity)
+    this.context.fanOut.delete(this)
+  }
+
+  /** Where live viewers are who have been written all frames. */
   get #livePosition (): Position { return this.#unflushed[0]?.from ?? this.history.last }
 
   #liveLike (viewer: Viewer): LiveViewers {
@@ -167,14 +214,14 @@ export class Audience {
   }
 
   #bytesLike (viewer: Viewer): WrittenBytes {
-    return viewer.isGzip ? this.counters.bytes.gzip : this.counters.bytes.plain
+    return viewer.isGzip ? this.context.counters.bytes.gzip : this.context.counters.bytes.plain
   }
 
   #fallBehind (viewer: Viewer, position: Position) {
-    this.counters.fellBehind++
+    this.context.counters.fellBehind++
     this.#liveLike(viewer).delete(viewer)
     this.#behind.set(viewer, position)
-    this.slowViewers.touch(viewer)
+    this.context.slowViewers.touch(viewer)
     viewer.onceDrained(() => this.#onDrained(viewer))
   }
 
@@ -183,9 +230,9 @@ export class Audience {
     // It may have left, or been cut, meanwhile.
     if (position === undefined) return
     this.#behind.delete(viewer)
-    this.slowViewers.delete(viewer)
+    this.context.slowViewers.delete(viewer)
     const { position: start, lead, gap } = this.history.afterFallingBehind(position)
-    if (gap !== undefined) this.counters.gaps.viewer[gap]++
+    if (gap !== undefined) this.context.counters.gaps.viewer[gap]++
     if (start.seq > this.#livePosition.seq) this.flush()
     if (lead === undefined || viewer.tell(lead)) this.#catchUp(viewer, start)
     else this.#fallBehind(viewer, start)
@@ -198,10 +245,10 @@ export class Audience {
     while (position.seq < seq) {
       const entries = this.history.after(position, CATCH_UP_BYTES).slice(0, seq - position.seq)
       position = entries.at(-1)?.to ?? this.#livePosition
-      this.counters.viewerWrites++
+      this.context.counters.viewerWrites++
       const written = this.#bytesLike(viewer)
       for (const entry of entries) {
-        this.counters.deliveries += messagesIn(entry)
+        this.context.counters.deliveries += messagesIn(entry)
         // Stored blocks are five bytes longer each, which is not worth a sum of its own.
         written.events += entry.frame.length
         written.written += entry.frame.length
@@ -219,6 +266,6 @@ export class Audience {
   #disconnect (viewer: Viewer, reason: DisconnectReason) {
     this.leave(viewer)
     // The last bytes of a viewer that does not take them must not be kept for ever.
-    if (!viewer.close(reason)) this.slowViewers.touch(viewer)
+    if (!viewer.close(reason)) this.context.slowViewers.touch(viewer)
   }
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.js'
 import { deflatedBlock, storedBlocks, WINDOW_BYTES } from './gzip-blocks.js'
-import { PlainViewers, type LiveViewers } from './live-viewers.js'
 import type { Viewer } from './viewer.js'
+import { ViewerList, type LiveViewers } from './viewer-list.js'
 
 /** Compressing costs as much as writing to so many viewers. */
 const MIN_OUT_OF_STEP = 10
@@ -21,8 +21,8 @@ export interface CompressionSettings {
  * other text before it, so it gets blocks that refer to nothing until the next one.
  */
 export class GzipViewers implements LiveViewers {
-  readonly #inStep = new PlainViewers()
-  readonly #outOfStep = new PlainViewers()
+  readonly #inStep = new ViewerList()
+  readonly #outOfStep = new ViewerList()
   /** Undefined: the next frame is a keyframe. */
   #sinceKeyframe: Buffer | undefined
   #keyframeAtMs = 0
@@ -30,6 +30,8 @@ export class GzipViewers implements LiveViewers {
   constructor (private readonly settings: CompressionSettings, private readonly clock: Clock) {}
 
   get size () { return this.#inStep.size + this.#outOfStep.size }
+
+  get isWritten () { return this.#inStep.isWritten && this.#outOfStep.isWritten }
 
   has (viewer: Viewer) {
     return this.#inStep.has(viewer) || this.#outOfStep.has(viewer)
@@ -48,32 +50,37 @@ export class GzipViewers implements LiveViewers {
     yield * this.#outOfStep
   }
 
-  write (frame: Buffer, onBlocked: (viewer: Viewer) => void): number {
+  begin (frame: Buffer): number {
     if (this.size === 0) return 0
-    if (this.size < this.settings.minViewers) return this.#writeStored(frame, onBlocked)
-    if (this.#sinceKeyframe === undefined || this.clock.now() - this.#keyframeAtMs >= this.settings.keyframeMs) return this.#writeKeyframe(frame, onBlocked)
-    return this.#writeAfter(this.#sinceKeyframe, frame, onBlocked)
+    if (this.size < this.settings.minViewers) return this.#beginStored(frame)
+    if (this.#sinceKeyframe === undefined || this.clock.now() - this.#keyframeAtMs >= this.settings.keyframeMs) return this.#beginKeyframe(frame)
+    return this.#beginAfter(this.#sinceKeyframe, frame)
   }
 
-  #writeStored (frame: Buffer, onBlocked: (viewer: Viewer) => void) {
+  write (most: number, onBlocked: (viewer: Viewer) => void): number {
+    const written = this.#inStep.write(most, onBlocked)
+    return written + this.#outOfStep.write(most - written, onBlocked)
+  }
+
+  #beginStored (frame: Buffer) {
     const block = Buffer.concat(storedBlocks(frame))
     this.#sinceKeyframe = undefined
-    return this.#inStep.write(block, onBlocked) + this.#outOfStep.write(block, onBlocked)
+    return this.#inStep.begin(block) + this.#outOfStep.begin(block)
   }
 
-  #writeKeyframe (frame: Buffer, onBlocked: (viewer: Viewer) => void) {
+  #beginKeyframe (frame: Buffer) {
     for (const viewer of this.#outOfStep) this.#inStep.add(viewer)
     this.#outOfStep.clear()
     this.#keyframeAtMs = this.clock.now()
     this.#sinceKeyframe = latest(frame)
-    return this.#inStep.write(deflatedBlock(frame), onBlocked)
+    return this.#inStep.begin(deflatedBlock(frame))
   }
 
-  #writeAfter (before: Buffer, frame: Buffer, onBlocked: (viewer: Viewer) => void) {
+  #beginAfter (before: Buffer, frame: Buffer) {
     this.#sinceKeyframe = latest(Buffer.concat([before, frame]))
-    const bytes = this.#inStep.size > 0 ? this.#inStep.write(deflatedBlock(frame, before), onBlocked) : 0
-    if (this.#outOfStep.size >= MIN_OUT_OF_STEP) return bytes + this.#outOfStep.write(deflatedBlock(frame), onBlocked)
-    if (this.#outOfStep.size > 0) return bytes + this.#outOfStep.write(Buffer.concat(storedBlocks(frame)), onBlocked)
+    const bytes = this.#inStep.size > 0 ? this.#inStep.begin(deflatedBlock(frame, before)) : 0
+    if (this.#outOfStep.size >= MIN_OUT_OF_STEP) return bytes + this.#outOfStep.begin(deflatedBlock(frame))
+    if (this.#outOfStep.size > 0) return bytes + this.#outOfStep.begin(Buffer.concat(storedBlocks(frame)))
     return bytes
   }
 }

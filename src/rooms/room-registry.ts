@@ -7,6 +7,7 @@ import { FlushGovernor } from '../flush-governor.js'
 import type { Log } from '../log.js'
 import { TimeoutQueue } from '../timeout-queue.js'
 import type { DisconnectReason } from './disconnect-reason.js'
+import { FanOut } from './fan-out.js'
 import { Gate } from '../sequencing/gate.js'
 import { Membership } from '../sequencing/membership.js'
 import { Room, type RoomContext, type RoomSettings, type WaitingViewer } from './room.js'
@@ -83,6 +84,7 @@ export class RoomRegistry {
       census: this.#census,
       gate: new Gate(ROOMS_ASKING),
       governor: this.governor,
+      fanOut: new FanOut(clock, (durationMs) => this.governor.onWritten(durationMs)),
       counters: this.counters,
       settings,
       clock,

@@ -2,11 +2,12 @@ import type { Clock } from '../clock.js'
 import type { ViewerCounts } from '../broker/viewer-board.js'
 import type { Census } from '../counting/census.js'
 import type { Headcount } from '../counting/headcount.js'
+import type { Counters } from '../counters.js'
 import { FlushPacer } from '../sequencing/flush-pacer.js'
 import type { SequencerContext } from '../sequencing/sequencer-context.js'
 import { Sequencer, type Outlet } from '../sequencing/sequencer.js'
 import type { TimeoutQueue } from '../timeout-queue.js'
-import { Audience } from './audience.js'
+import { Audience, type AudienceContext } from './audience.js'
 import type { DisconnectReason } from './disconnect-reason.js'
 import { compareEventIds, formatEventId, parseEventId } from './event-id.js'
 import { goodbyeFrame, helloFrame, TOKEN_EXPIRED_FRAME } from './frame.js'
@@ -26,14 +27,13 @@ export interface RoomSettings {
 }
 
 /** What the rooms of an instance share. */
-export interface RoomContext extends SequencerContext {
+export interface RoomContext extends SequencerContext, AudienceContext {
   readonly settings: RoomSettings
   readonly clock: Clock
+  readonly counters: Counters
   readonly census: Census
   /** Calls `heartbeat` on a room whose viewers have been silent for long enough. */
   readonly heartbeats: TimeoutQueue<Room>
-  /** Disconnects viewers that have taken no bytes for too long. */
-  readonly slowViewers: TimeoutQueue<Viewer>
   /** Calls `giveUp` on the room of a viewer whose place has not come for too long. */
   readonly aheadViewers: TimeoutQueue<WaitingViewer>
   /** Called once, after a room has told its viewers of its end. */
@@ -82,10 +82,10 @@ export class Room implements Outlet {
     const { settings, clock } = context
     this.#context = context
     this.#history = new History(settings.historyMessages, settings.historyBytes)
-    this.#audience = new Audience(this.#history, context.slowViewers, settings.compression, clock, context.counters)
+    this.#audience = new Audience(this.#history, settings.compression, context, () => this.#onWritten())
     this.#headcount = context.census.open(id, this.#audience)
     const { governor } = context
-    this.#pacer = new FlushPacer(clock, governor, () => governor.isUnderLoad ? governor.intervalMs : 0, () => this.#audience.flush())
+    this.#pacer = new FlushPacer(clock, governor, () => governor.isUnderLoad ? governor.intervalMs : 0, this.#audience)
     this.sequencer = new Sequencer(id, this.#history, this, context)
     this.opened = new Promise((resolve) => { this.#resolveOpened = resolve })
     if (waitForBroker) this.#cancelOpenTimeout = clock.after(settings.subscribeTimeoutMs, () => this.#resolveOpened())
@@ -215,6 +215,8 @@ export class Room implements Outlet {
     this.#audience.flush()
   }
 
+  get isWriting () { return this.#audience.isWriting }
+
   onEnded () {
     this.#hasEnded = true
     for (const waiting of [...this.#waiting.values()]) this.giveUp(waiting)
@@ -240,6 +242,11 @@ export class Room implements Outlet {
     const seen = parseEventId(lastEventId)
     const id = lead || (seen && compareEventIds(position, seen) < 0) ? undefined : position
     this.#audience.join(viewer, [helloFrame(this.#retryMs(), id), ...(lead ? [lead] : [])], position)
+  }
+
+  #onWritten () {
+    this.#pacer.onWritten()
+    this.sequencer.onWritten()
   }
 
   #stopWaiting (viewer: Viewer) {

@@ -10,6 +10,8 @@ export class Viewer {
   readonly #socket: ViewerSocket
   /** Why the stream ends; what nobody else ended, the viewer did. */
   disconnectReason: DisconnectReason = 'viewer-left'
+  /** In the one list of viewers that it is in; the list sets it. */
+  place = -1
 
   /** @param isGzip whether its stream is gzip, of which it has got the header */
   constructor (socket: ViewerSocket, readonly isGzip = false) {

@@ -30,6 +30,8 @@ export interface Outlet extends Pick<RoomListener, 'onSubscribed' | 'onInterrupt
   onSaid (entry: Entry, heardAtMs?: number): void
   /** Nothing more follows at once. */
   flush (): void
+  /** Whether what was said is still being written. `Sequencer.onWritten` is called when that is done. */
+  readonly isWriting: boolean
   /** The room has ended; nothing follows. */
   onEnded (): void
 }
@@ -107,6 +109,11 @@ export class Sequencer implements RoomListener, OwnerWatcher {
   /** Says what has gathered, now. */
   flush () {
     if (this.#role.type === 'owner') this.#role.tenure.flush()
+  }
+
+  /** What was said has been written to all. */
+  onWritten () {
+    if (this.#role.type === 'owner') this.#role.tenure.onWritten()
   }
 
   /** Offers the room to a follower, who takes it at once. @returns whether there is nothing more to wait for */
@@ -336,6 +343,7 @@ export class Sequencer implements RoomListener, OwnerWatcher {
     const tenure = new Tenure(this.roomId, this.#view, this.context, {
       onLost: () => this.#ask(),
       onSaid: () => this.outlet.flush(),
+      isWriting: () => this.outlet.isWriting,
       onFailed: () => this.#onLogFailed(),
       onFinished: (payload) => this.#sayEnd(payload)
     }, claim, lapses)

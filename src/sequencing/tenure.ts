@@ -10,7 +10,7 @@ import type { SequencerContext } from './sequencer-context.js'
 /** A batch that has grown to so many UTF-16 code units is not held back any longer. */
 export const MAX_BATCH_LENGTH = 131_072
 
-/** What ends a tenure. */
+/** What comes of a tenure, and what ends it. */
 export interface TenureEvents {
   /** Another instance may own the room. */
   onLost (): void
@@ -18,6 +18,8 @@ export interface TenureEvents {
   onFailed (): void
   /** What there was to say has been said. */
   onSaid (): void
+  /** Whether that is still being written. */
+  isWriting (): boolean
   /** The end was logged. */
   onFinished (payload: string): void
 }
@@ -48,7 +50,10 @@ export class Tenure {
     const { broker, clock, governor } = context
     this.term = claim.term
     this.#writer = new LogWriter(roomId, claim.term, view, broker, (isRefused) => isRefused ? events.onLost() : events.onFailed(), () => this.#onAllLogged(), context.counters)
-    this.#pacer = new FlushPacer(clock, governor, () => governor.intervalMs, () => this.flush())
+    this.#pacer = new FlushPacer(clock, governor, () => governor.intervalMs, {
+      flush: () => this.flush(),
+      get isWriting () { return events.isWriting() }
+    })
   }
 
   /** Another instance follows, and has heard everything that is not logged. */
@@ -105,6 +110,11 @@ export class Tenure {
   onHeard () {
     if (this.view.heard.length >= MAX_BATCH_LENGTH) this.flush()
     else this.#pacer.request()
+  }
+
+  /** What was said has been written to all. */
+  onWritten () {
+    this.#pacer.onWritten()
   }
 
   /** Says what was heard, in its order. @returns whether there was anything */

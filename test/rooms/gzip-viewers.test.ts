@@ -9,6 +9,11 @@ import { ManualClock } from '../fixtures/manual-clock.js'
 const KEYFRAME_MS = 2000
 const noneIsBlocked = (viewer: Viewer) => { throw new Error(`viewer is blocked: ${viewer}`) }
 
+function writeAll (viewers: GzipViewers, frame: string) {
+  viewers.begin(Buffer.from(frame))
+  viewers.write(Infinity, noneIsBlocked)
+}
+
 function create (minViewers = 1) {
   const clock = new ManualClock()
   const viewers = new GzipViewers({ minViewers, keyframeMs: KEYFRAME_MS }, clock)
@@ -29,7 +34,7 @@ function create (minViewers = 1) {
       let text = ''
       for (; count > 0; count--) {
         const frame = `frame ${frames++} of those that are much like each other and hold the same words again and again\n`
-        viewers.write(Buffer.from(frame), noneIsBlocked)
+        writeAll(viewers, frame)
         text += frame
       }
       return text
@@ -75,7 +80,7 @@ t.test('what a block refers back to is the text of its own stream, also past wha
   for (const size of [100, 20_000, 32_768, 40_000, 65_536, 200_000]) {
     const frame = randomBytes(size).toString('base64')
     for (let repeat = 0; repeat < 2; repeat++) {
-      viewers.write(Buffer.from(frame), noneIsBlocked)
+      writeAll(viewers, frame)
       expected += frame + write(3)
       t.ok(one.text === expected && other.text === expected)
     }
@@ -110,7 +115,8 @@ t.test('who does not keep up is named once, and is not written to when it is del
   slow.viewer.write = (bytes) => write(bytes) && false
   const blocked: Viewer[] = []
   for (const text of ['1', '2', '3']) {
-    viewers.write(Buffer.from(text), (viewer) => {
+    viewers.begin(Buffer.from(text))
+    viewers.write(Infinity, (viewer) => {
       blocked.push(viewer)
       viewers.delete(viewer)
     })

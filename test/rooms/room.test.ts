@@ -4,6 +4,7 @@ import { Census } from '../../src/counting/census.js'
 import { Counters } from '../../src/counters.js'
 import { FlushGovernor } from '../../src/flush-governor.js'
 import { compareEventIds, type EventId } from '../../src/rooms/event-id.js'
+import { FanOut } from '../../src/rooms/fan-out.js'
 import { Room, type StartOptions, type WaitingViewer } from '../../src/rooms/room.js'
 import { Viewer } from '../../src/rooms/viewer.js'
 import type { LogEntry } from '../../src/sequencing/log-entry.js'
@@ -51,6 +52,7 @@ function createRoom (t: Test, { waitForBroker = true, clock = new ManualClock(),
     gate: new Gate(1),
     counters: new Counters(),
     governor: new FlushGovernor({ minIntervalMs: FLUSH_INTERVAL_MS, maxIntervalMs: FLUSH_INTERVAL_MS, clock, log }),
+    fanOut: new FanOut(clock, () => {}),
     settings: SETTINGS,
     clock,
     log,

@@ -10,17 +10,21 @@ function create () {
   const clock = new ManualClock()
   const batches: string[][] = []
   let waiting: string[] = []
-  const pacer: FlushPacer = new FlushPacer(clock, governorOf(clock), () => 50, () => {
-    if (waiting.length === 0) return false
-    batches.push(waiting)
-    waiting = []
-    return true
-  })
+  const room = {
+    isWriting: false,
+    flush () {
+      if (waiting.length === 0) return false
+      batches.push(waiting)
+      waiting = []
+      return true
+    }
+  }
+  const pacer: FlushPacer = new FlushPacer(clock, governorOf(clock), () => 50, room)
   const add = (...messages: string[]) => messages.forEach((message) => {
     waiting.push(message)
     pacer.request()
   })
-  return { clock, batches, pacer, add, takeAll: () => waiting.splice(0) }
+  return { clock, batches, pacer, room, add, takeAll: () => waiting.splice(0) }
 }
 
 t.test('a quiet room flushes at the end of the turn, with all that came in it', async (t) => {
@@ -40,6 +44,38 @@ t.test('a busy room flushes once per interval, in order', async (t) => {
   clock.advance(50)
   t.equal(batches.length, 5)
   t.same(batches.flat(), Array.from({ length: 200 }, (_, ms) => String(ms)))
+})
+
+t.test('the interval runs from flush to flush, and half of it is a rest, whatever a flush takes', async (t) => {
+  for (const { writingMs, periodMs } of [{ writingMs: 0, periodMs: 50 }, { writingMs: 20, periodMs: 50 }, { writingMs: 40, periodMs: 65 }, { writingMs: 100, periodMs: 125 }]) {
+    const { clock, batches, pacer, room, add } = create()
+    add('1')
+    clock.turn()
+    t.same(batches, [['1']])
+    room.isWriting = true
+    add('2')
+    clock.advance(writingMs)
+    add('3')
+    t.equal(clock.timers, 0)
+    room.isWriting = false
+    pacer.onWritten()
+    clock.advance(periodMs - writingMs - 1)
+    t.equal(batches.length, 1, `${writingMs} ms of writing`)
+    clock.advance(1)
+    t.same(batches, [['1'], ['2', '3']])
+  }
+})
+
+t.test('nothing is flushed while something else is being written', async (t) => {
+  const { clock, batches, pacer, room, add } = create()
+  add('1')
+  room.isWriting = true
+  clock.advance(1000)
+  t.same(batches, [])
+  room.isWriting = false
+  pacer.onWritten()
+  clock.advance(50)
+  t.same(batches, [['1']])
 })
 
 t.test('a quiet room runs no timer, not even after a message, and its next message goes out at once', async (t) => {
@@ -86,10 +122,13 @@ t.test('a stopped pacer flushes nothing more, until it is requested again', asyn
 t.test('a flush that stops the pacer, because nothing more is to be said, leaves no timer', async (t) => {
   const clock = new ManualClock()
   let flushes = 0
-  const pacer: FlushPacer = new FlushPacer(clock, governorOf(clock), () => 50, () => {
-    flushes++
-    pacer.stop()
-    return true
+  const pacer: FlushPacer = new FlushPacer(clock, governorOf(clock), () => 50, {
+    isWriting: false,
+    flush () {
+      flushes++
+      pacer.stop()
+      return true
+    }
   })
   pacer.request()
   clock.turn()

@@ -19,7 +19,7 @@ t.test('a room that is closed while it is just being taken is given up, so that 
   const broker = Object.assign(new MemoryBroker({ clock, endedTtlMs: 60_000, logTtlMs: 60_000 }), {
     readParked: async () => await new Promise<string[]>((resolve) => { answer = resolve })
   })
-  const outlet = { onOpen: () => t.fail('it is open'), onSaid: () => t.fail('it says something'), flush () {}, onEnded: () => t.fail('it has ended'), onSubscribed () {}, onInterrupted () {}, onViewers () {} }
+  const outlet = { onOpen: () => t.fail('it is open'), onSaid: () => t.fail('it says something'), flush () {}, isWriting: false, onEnded: () => t.fail('it has ended'), onSubscribed () {}, onInterrupted () {}, onViewers () {} }
   const sequencer = new Sequencer(ROOM_ID, new History(10, 10_000), outlet, {
     broker, membership: new Membership(broker, 4000, clock, log), gate: new Gate(1), governor: new FlushGovernor({ minIntervalMs: 50, maxIntervalMs: 50, clock, log }), counters: new Counters(), clock, log
   })
