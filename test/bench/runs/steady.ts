@@ -8,8 +8,8 @@ import { counted, drained, newRooms, received, Usage, type Stage } from './stage
 const OPEN_AT_ONCE = 100
 /** After everything has connected, before memory is read. */
 const QUIET_MS = 2000
-/** Messages come before it counts, so that code is compiled. */
-const WARM_UP_MS = 1000
+/** Messages come before it counts, so that code is compiled: what runs for days does not pay for that. */
+const WARM_UP_MS = 10_000
 const DRAIN_TIMEOUT_MS = 3000
 const POLL_MS = 100
 
