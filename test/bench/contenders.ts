@@ -5,6 +5,7 @@ import type { RedisServer } from '../../deploy/local-cluster/redis-server.js'
 import { writeNchanConfig } from './contenders/nchan-config.js'
 import { pinned } from './cores.js'
 import { EmitterPublisher, HttpPublisher, RedisPublisher, type Publisher } from './publishers.js'
+import { ADDON, buildFanOut } from './native/build.js'
 import { installNchan, installNpmRivals, nginxFiles, RIVALS_RESOLVE_FROM } from './rivals.js'
 
 export type Protocol = 'sse' | 'socket.io'
@@ -16,12 +17,15 @@ export interface Contender {
   readonly protocol: Protocol
   /** Whether a viewer that comes back gets what it missed. */
   readonly resumes: boolean
+  /** Whether its viewers do. Only this server compresses. */
+  readonly acceptsGzip?: boolean
   /** Measured only when asked for by name. */
   readonly onRequest?: boolean
   /** @returns why it cannot be had; undefined when it can */
   install? (): string | undefined
   pathOf (room: string): string
-  start (redis: RedisServer): Promise<RunningContender>
+  /** @param isDefault whether heartbeats and viewer counts go out as they do by default, instead of not at all */
+  start (redis: RedisServer, isDefault: boolean): Promise<RunningContender>
 }
 
 export interface RunningContender {
@@ -46,15 +50,15 @@ async function startProcess (command: string, args: readonly string[], port: num
   })
 }
 
-async function startNode (script: string, redis: RedisServer, publisherOf: (redis: RedisServer) => Publisher): Promise<RunningContender> {
+/** Nothing but what is asked for is to be written. */
+const SILENCE = { HEARTBEAT_MS: '600000', VIEWER_COUNTS: 'off', SLOW_VIEWER_TIMEOUT_MS: '600000' }
+
+async function startNode (script: string, redis: RedisServer, publisherOf: (redis: RedisServer) => Publisher, env: Record<string, string> = SILENCE): Promise<RunningContender> {
   const port = await freePort()
   const server = await startProcess('node', [file(script)], port, {
     ...redis.env,
     RIVALS: RIVALS_RESOLVE_FROM,
-    // Nothing but what is asked for is to be written.
-    HEARTBEAT_MS: '600000',
-    VIEWER_COUNTS: 'off',
-    SLOW_VIEWER_TIMEOUT_MS: '600000'
+    ...env
   })
   const publisher = publisherOf(redis)
   return {
@@ -97,21 +101,20 @@ async function startNchan (): Promise<RunningContender> {
 const overRedis = (redis: RedisServer) => new RedisPublisher(redis.connect())
 const roomPath = (room: string) => `/rooms/${room}`
 
+const THIS_SERVER = { protocol: 'sse', resumes: true, pathOf: (room: string) => `/api/v1/chats/sse-connect/${room}` } as const
+const FLOOR = { protocol: 'sse', resumes: false, pathOf: roomPath } as const
+
 export const CONTENDERS: readonly Contender[] = [
   {
+    ...THIS_SERVER,
     name: SUBJECT,
     about: 'this server, default settings',
-    protocol: 'sse',
-    resumes: true,
-    pathOf: (room) => `/api/v1/chats/sse-connect/${room}`,
-    start: async (redis) => await startNode('../../dist/src/server.js', redis, overRedis)
+    start: async (redis, isDefault) => await startNode('../../dist/src/server.js', redis, overRedis, isDefault ? {} : SILENCE)
   },
   {
+    ...FLOOR,
     name: 'floor',
     about: 'the least Node.js can do: the same batches, one shared buffer to each socket, no HTTP parser, no promises',
-    protocol: 'sse',
-    resumes: false,
-    pathOf: roomPath,
     start: async (redis) => await startNode('contenders/floor.js', redis, overRedis)
   },
   {
@@ -150,12 +153,34 @@ export const CONTENDERS: readonly Contender[] = [
     start: async (redis) => await startNode('contenders/naive-server.js', redis, overRedis)
   },
   {
+    ...THIS_SERVER,
+    name: 'gzip',
+    about: 'this server, to viewers that accept gzip',
+    acceptsGzip: true,
+    onRequest: true,
+    start: async (redis) => await startNode('../../dist/src/server.js', redis, overRedis)
+  },
+  {
+    ...FLOOR,
+    name: 'floor-send',
+    about: 'the floor, with the loop over the sockets in C',
+    install: buildFanOut,
+    onRequest: true,
+    start: async (redis) => await startNode('contenders/floor.js', redis, overRedis, { FAN_OUT: 'sendAll', ADDON })
+  },
+  {
+    ...FLOOR,
+    name: 'floor-io-uring',
+    about: 'the floor, with one system call through io_uring for up to 1,024 sockets',
+    install: buildFanOut,
+    onRequest: true,
+    start: async (redis) => await startNode('contenders/floor.js', redis, overRedis, { FAN_OUT: 'submitAll', ADDON })
+  },
+  {
+    ...THIS_SERVER,
     name: 'without-continuity',
     about: 'this server, but batches are neither logged nor told to other instances',
-    protocol: 'sse',
-    resumes: true,
     onRequest: true,
-    pathOf: (room) => `/api/v1/chats/sse-connect/${room}`,
     start: async (redis) => await startNode('contenders/without-continuity.js', redis, overRedis)
   }
 ]

@@ -6,11 +6,13 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { RedisServer } from '../../deploy/local-cluster/redis-server.js'
 import { chart } from './chart.js'
+import { SUBJECT, type Contender } from './contenders.js'
 import { describeMachine } from './machine.js'
 import { readOptions } from './options.js'
 import { header, table } from './report.js'
 import { summary, type Outcome, type ScenarioResult } from './results.js'
 import { runScenario } from './runs/run.js'
+import type { Scenario } from './scenarios.js'
 
 const { scenarios, contenders, rounds, out } = readOptions()
 // Ends the children too.
@@ -20,11 +22,18 @@ const missing = new Map(contenders.map(({ name, install }) => [name, install?.()
 const machine = describeMachine()
 console.log(`\n${header(machine)}`)
 
+/** @returns why there is nothing to measure */
+function notApplicable (scenario: Scenario, contender: Contender): string | undefined {
+  if (scenario.kind === 'reconnect' && !contender.resumes) return 'n/a: viewers do not get what they missed'
+  if (scenario.kind === 'steady' && scenario.isDefault && contender.name !== SUBJECT) return 'n/a: no heartbeats'
+  return undefined
+}
+
 const redis = await RedisServer.start()
 const results: ScenarioResult[] = []
 for (const scenario of scenarios) {
   const outcomes = contenders.map((contender) => {
-    const reason = missing.get(contender.name) ?? (scenario.kind === 'reconnect' && !contender.resumes ? 'n/a: viewers do not get what they missed' : undefined)
+    const reason = missing.get(contender.name) ?? notApplicable(scenario, contender)
     const outcome: Outcome = { contender: contender.name, rounds: [], ...(reason === undefined ? {} : { reason }) }
     return { contender, outcome }
   })

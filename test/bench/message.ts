@@ -6,7 +6,9 @@
 const MARK = /~(\d+)@(\d+)~/g
 /** No longer than this is a mark. */
 export const MARK_LENGTH = 40
-const TEXT = 'so this is what they say '
+const WORDS = 'the a you this that what is it not so they we say see go come stream game wow nice lol yes no why how who when where one more time again look love hate best ever never really just like still here there now then good bad first last play song win lose hit miss run wait stop hello everyone from chat mod please thanks haha omg clip camera music sound lag loud quiet left right up down big small happy sad crazy real fake old new day night team round score point goal'.split(' ')
+/** As unlike as people's messages are: what is compressed must not be easier than that. */
+const TEXT = Array.from({ length: 20_000 }, () => WORDS[Math.floor(Math.random() * WORDS.length)]).join(' ')
 
 /** The same clock in all processes of a machine. */
 export function nowUs (): number {
@@ -17,7 +19,8 @@ export function nowUs (): number {
 export function makeMessage (n: number, bytes: number): string {
   const start = `{"id":"~${n}@${nowUs()}~","nickname":"viewer","message":"`
   const missing = Math.max(0, bytes - start.length - 2)
-  return `${start}${TEXT.repeat(Math.ceil(missing / TEXT.length)).slice(0, missing)}"}`
+  const from = Math.floor(Math.random() * (TEXT.length - missing))
+  return `${start}${TEXT.slice(from, from + missing)}"}`
 }
 
 /** @returns where the last mark ends */

@@ -18,6 +18,8 @@ export interface SteadyScenario extends ScenarioBase {
   readonly seconds: number
   /** Of so many viewers one stops reading; 0: none. */
   readonly everyStalled: number
+  /** Whether heartbeats and viewer counts go out as by default. Rivals have nothing like it, so this server is alone. */
+  readonly isDefault: boolean
 }
 
 /** All connect at once, while a small room goes on. */
@@ -56,7 +58,7 @@ export type Scenario = SteadyScenario | StormScenario | ReconnectScenario | Over
 /** A short chat message as JSON. */
 export const MESSAGE_BYTES = 160
 
-const STEADY = { kind: 'steady', rooms: 1, bytes: MESSAGE_BYTES, seconds: 10, everyStalled: 0, headline: ['cpuPerDelivery', 'p99'] } as const
+const STEADY = { kind: 'steady', rooms: 1, bytes: MESSAGE_BYTES, seconds: 10, everyStalled: 0, isDefault: false, headline: ['cpuPerDelivery', 'p99'] } as const
 
 export const SCENARIOS: readonly Scenario[] = [
   { ...STEADY, name: 'busy', about: '1 room × 2,000 viewers × 100 messages/s', viewersPerRoom: 2000, rate: 100 },
@@ -64,6 +66,17 @@ export const SCENARIOS: readonly Scenario[] = [
   { ...STEADY, name: 'many', about: '1,000 rooms × 10 viewers × 1 message/s', rooms: 1000, viewersPerRoom: 10, rate: 1 },
   { ...STEADY, name: 'quiet', about: '200 rooms × 10 viewers × 2 messages/s', rooms: 200, viewersPerRoom: 10, rate: 2 },
   { ...STEADY, name: 'idle', about: '1 room × 15,000 viewers, no messages', viewersPerRoom: 15_000, rate: 0, headline: ['rssPerViewer', 'cpuCores'] },
+  {
+    ...STEADY,
+    name: 'silent',
+    about: '10,000 rooms × 1 viewer, no messages, heartbeats every 15 s and viewer counts',
+    rooms: 10_000,
+    viewersPerRoom: 1,
+    rate: 0,
+    seconds: 30,
+    isDefault: true,
+    headline: ['cpuCores', 'redisCores']
+  },
   {
     kind: 'storm',
     name: 'storm',

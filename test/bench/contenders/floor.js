@@ -3,6 +3,7 @@
 // rests for half of that at least, as the server does by default, so that there are as many viewer-writes. No HTTP parser, no history, no resume,
 // no heartbeat, no limit, no care for slow viewers or broken connections to Redis: what the server costs beyond this is
 // the price of those.
+import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
 import { Redis } from 'ioredis'
 
@@ -11,6 +12,8 @@ const HEAD = Buffer.from('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream;cha
 const READY = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
 
 const redis = new Redis({ host: process.env.REDIS_IP, port: Number(process.env.REDIS_PORT) })
+/** Writes in C, when it is asked for. */
+const writeAll = process.env.FAN_OUT && createRequire(import.meta.url)(process.env.ADDON)[process.env.FAN_OUT]
 /** By its id: the room's sockets, and what came since the last batch. */
 const rooms = new Map()
 
@@ -23,7 +26,8 @@ function flush (room) {
   const frame = Buffer.from(`id:${room.sent}\ndata:${JSON.stringify(room.messages)}\n\n`)
   room.messages = []
   const startedAt = performance.now()
-  for (const socket of room.sockets) socket.write(frame)
+  if (writeAll) writeAll(room.descriptors ??= Int32Array.from(room.sockets, (socket) => socket._handle.fd), frame)
+  else for (const socket of room.sockets) socket.write(frame)
   setTimeout(flush, Math.max(startedAt + FLUSH_INTERVAL_MS - performance.now(), FLUSH_INTERVAL_MS / 2), room)
 }
 
@@ -49,9 +53,13 @@ createServer((socket) => {
     if (id === undefined) return socket.end(READY)
     const room = rooms.get(id) ?? open(id)
     await room.opened
-    socket.once('close', () => room.sockets.delete(socket))
+    socket.once('close', () => {
+      room.sockets.delete(socket)
+      room.descriptors = undefined
+    })
     socket.write(HEAD)
     room.sockets.add(socket)
+    room.descriptors = undefined
     socket.resume()
   })
 }).listen(Number(process.env.PORT), process.env.HOST)

@@ -24,7 +24,7 @@ let latenciesMs: number[] = []
 const recordLatency = (publishedUs: number) => { latenciesMs.push((nowUs() - publishedUs) / 1000) }
 
 function populate (crowd: Crowd) {
-  const { port, protocol, paths, viewersPerRoom, everyStalled, parseAll } = crowd
+  const { port, protocol, paths, viewersPerRoom, everyStalled, parseAll, acceptsGzip } = crowd
   // Odd, so that it is not always the same place of a room.
   const everyParsed = Math.floor(paths.length * viewersPerRoom / PARSED) | 1
   for (const path of paths) {
@@ -34,7 +34,7 @@ function populate (crowd: Crowd) {
       const isStalled = everyStalled > 0 && viewers.length % everyStalled === everyStalled - 1
       const isSample = viewers.length % everyParsed === 0
       const sequence = isStalled || !(isSample || parseAll) ? undefined : new Sequence(protocol, isSample ? recordLatency : undefined)
-      const viewer = new Viewer({ port, protocol, path, room: parseAll || isStalled ? undefined : room, sequence })
+      const viewer = new Viewer({ port, protocol, path, room: parseAll || isStalled ? undefined : room, sequence, acceptsGzip })
       viewers.push(viewer)
       if (isStalled) stalled.add(viewer)
     }

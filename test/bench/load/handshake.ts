@@ -4,10 +4,11 @@ const EVENT_SOURCE_HEADERS = 'Accept: text/event-stream\r\nCache-Control: no-cac
 const WEB_SOCKET_HEADERS = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
 
 /** First bytes a viewer sends: what EventSource asks for, or a WebSocket handshake. */
-export function requestHead (protocol: Protocol, path: string, lastEventId: string): string {
+export function requestHead (protocol: Protocol, path: string, lastEventId: string, acceptsGzip: boolean): string {
   const headers = protocol === 'sse' ? EVENT_SOURCE_HEADERS : WEB_SOCKET_HEADERS
   const resume = lastEventId === '' ? '' : `Last-Event-ID: ${lastEventId}\r\n`
-  return `GET ${path} HTTP/1.1\r\nHost: bench\r\n${headers}${resume}\r\n`
+  const encoding = acceptsGzip ? 'Accept-Encoding: gzip\r\n' : ''
+  return `GET ${path} HTTP/1.1\r\nHost: bench\r\n${headers}${encoding}${resume}\r\n`
 }
 
 /** Socket.IO: once the WebSocket is open the client joins the namespace: a text frame `40`, masked with zeros. */
@@ -15,7 +16,7 @@ export const JOIN_FRAME = Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x34, 0x30])
 
 const HEAD_END = '\r\n\r\n'
 const GREETING_END: Record<Protocol, RegExp> = {
-  // The first event, or comment, is each viewer's own: its reconnection time may be spread.
+  // The first event, or comment, is each viewer's own: its reconnection time may be spread. In a gzip stream it stands in a stored block, as it is.
   sse: /\n\n/g,
   'socket.io': /40\{"sid":"[^"]*"\}/g
 }

@@ -1,3 +1,4 @@
+import { constants, inflateRawSync } from 'node:zlib'
 import type { Crowd, LoadReport } from './protocol.js'
 import type { RoomStream } from './room-stream.js'
 import { countWrites, Sequence } from './sequence.js'
@@ -14,9 +15,11 @@ export function makeReport (crowd: Crowd, rooms: readonly RoomStream[], viewers:
     for (const [index, room] of rooms.entries()) {
       if (room.length === 0) continue
       const whole = new Sequence(crowd.protocol)
-      whole.accept(room.bytes)
+      // The stream goes on: it has no last block.
+      const text = crowd.acceptsGzip ? inflateRawSync(room.bytes, { finishFlush: constants.Z_SYNC_FLUSH }) : room.bytes
+      whole.accept(text)
       sequences.push(whole)
-      const writes = countWrites(room.bytes, crowd.protocol)
+      const writes = countWrites(text, crowd.protocol)
       const start = index * crowd.viewersPerRoom
       for (const viewer of viewers.slice(start, start + crowd.viewersPerRoom)) {
         if (stalled.has(viewer)) continue

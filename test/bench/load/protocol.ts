@@ -22,6 +22,7 @@ export interface Crowd {
   readonly everyStalled: number
   /** Parse every stream: they are not all the same, as when viewers resume. */
   readonly parseAll: boolean
+  readonly acceptsGzip: boolean
 }
 
 export interface LoadReport {

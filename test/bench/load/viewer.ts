@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { createInflateRaw } from 'node:zlib'
 import type { Protocol } from '../contenders.js'
 import { JOIN_FRAME, mayJoin, requestHead, streamStart } from './handshake.js'
 import type { RoomStream } from './room-stream.js'
@@ -12,6 +13,7 @@ export interface ViewerOptions {
   readonly room: RoomStream | undefined
   /** Parses the stream, unless undefined. */
   readonly sequence: Sequence | undefined
+  readonly acceptsGzip: boolean
 }
 
 /** All sockets of the process read into one buffer: what is in it is dealt with before the next one reads. */
@@ -26,12 +28,16 @@ export class Viewer {
   isConnected = false
   socket: Socket | undefined
   #head: Buffer | undefined
+  readonly #parse: ((bytes: Buffer) => void) | undefined
 
-  constructor (readonly options: ViewerOptions) {}
+  constructor (readonly options: ViewerOptions) {
+    const { sequence, acceptsGzip } = options
+    this.#parse = sequence && (acceptsGzip ? inflated(sequence) : (bytes) => sequence.accept(bytes))
+  }
 
   /** @returns when the head of the stream has come */
   async open (): Promise<void> {
-    const { port, protocol, path, sequence } = this.options
+    const { port, protocol, path, sequence, acceptsGzip } = this.options
     await new Promise<void>((resolve, reject) => {
       this.#head = Buffer.alloc(0)
       let hasJoined = protocol === 'sse'
@@ -64,7 +70,7 @@ export class Viewer {
             return true
           }
         }
-      }, () => socket.write(requestHead(protocol, path, sequence?.lastEventId ?? '')))
+      }, () => socket.write(requestHead(protocol, path, sequence?.lastEventId ?? '', acceptsGzip)))
       this.socket = socket
       socket.setNoDelay(true)
       socket.on('error', reject)
@@ -85,9 +91,17 @@ export class Viewer {
   }
 
   #accept (bytes: Buffer, length: number) {
-    const { room, sequence } = this.options
-    sequence?.accept(bytes.subarray(0, length))
+    const { room } = this.options
+    this.#parse?.(bytes.subarray(0, length))
     if (room !== undefined && !this.isDifferent) this.isDifferent = !room.accept(this.offset, bytes, length)
     this.offset += length
   }
+}
+
+/** What the room's blocks say, one after the other. */
+function inflated (sequence: Sequence): (bytes: Buffer) => void {
+  const inflate = createInflateRaw()
+  inflate.on('data', (plain: Buffer) => sequence.accept(plain))
+  // The buffer is used for the next viewer before it is read here.
+  return (bytes) => { inflate.write(Buffer.from(bytes)) }
 }

@@ -19,6 +19,7 @@ export async function runOverload (scenario: OverloadScenario, stage: Stage): Pr
   const { failed, error } = await load.open({
     port: server.port,
     protocol: contender.protocol,
+    acceptsGzip: contender.acceptsGzip === true,
     paths: rooms.map((room) => contender.pathOf(room)),
     viewersPerRoom,
     openAtOnce: OPEN_AT_ONCE,

@@ -14,6 +14,7 @@ export async function runReconnect (scenario: ReconnectScenario, stage: Stage): 
   await load.open({
     port: server.port,
     protocol: contender.protocol,
+    acceptsGzip: contender.acceptsGzip === true,
     paths: rooms.map((room) => contender.pathOf(room)),
     viewersPerRoom: scenario.viewers,
     openAtOnce: OPEN_AT_ONCE,

@@ -12,7 +12,8 @@ import { runStorm } from './storm.js'
 const PROCESSES = 2
 
 export async function runScenario (scenario: Scenario, contender: Contender, redis: RedisServer): Promise<Figures> {
-  return await withStage(contender, redis, PROCESSES, async (stage) => {
+  const isDefault = scenario.kind === 'steady' && scenario.isDefault
+  return await withStage(contender, redis, PROCESSES, isDefault, async (stage) => {
     switch (scenario.kind) {
       case 'steady': return await runSteady(scenario, stage)
       case 'storm': return await runStorm(scenario, stage)

@@ -20,13 +20,14 @@ export const newRooms = (count: number) => Array.from({ length: count }, () => c
 const QUIET_MS = 500
 const POLL_MS = 100
 
-export async function withStage (contender: Contender, redis: RedisServer, processes: number, run: (stage: Stage) => Promise<Figures>): Promise<Figures> {
+/** @param isDefault as in `Contender.start` */
+export async function withStage (contender: Contender, redis: RedisServer, processes: number, isDefault: boolean, run: (stage: Stage) => Promise<Figures>): Promise<Figures> {
   const admin = redis.connect()
   // What an earlier run has left is none of this one's business.
   await admin.flushall()
   const redisPid = Number(/process_id:(\d+)/.exec(await admin.info('server'))?.[1])
   admin.disconnect()
-  const server = await contender.start(redis)
+  const server = await contender.start(redis, isDefault)
   const load = await Load.start(processes)
   try {
     return await run({ contender, server, load, redisPid })

@@ -22,6 +22,7 @@ export async function runSteady (scenario: SteadyScenario, stage: Stage): Promis
   const { failed, error } = await load.open({
     port: server.port,
     protocol: contender.protocol,
+    acceptsGzip: contender.acceptsGzip === true,
     paths: rooms.map((room) => contender.pathOf(room)),
     viewersPerRoom,
     openAtOnce: OPEN_AT_ONCE,

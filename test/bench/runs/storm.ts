@@ -14,7 +14,7 @@ export async function runStorm (scenario: StormScenario, stage: Stage): Promise<
   const { contender, server, load } = stage
   const [crowded, small] = newRooms(2)
   if (crowded === undefined || small === undefined) return {}
-  const crowd = { port: server.port, protocol: contender.protocol, openAtOnce: scenario.viewers, everyStalled: 0, parseAll: false }
+  const crowd = { port: server.port, protocol: contender.protocol, acceptsGzip: contender.acceptsGzip === true, openAtOnce: scenario.viewers, everyStalled: 0, parseAll: false }
   const bystanders = await Load.start(1)
   let source: MessageSource | undefined
   try {
