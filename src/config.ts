@@ -29,8 +29,8 @@ export const ConfigSchema = Type.Object({
   PUBLISH_API_KEYS: Type.String({ separator: ',', default: '', description: 'Comma-separated keys for publishing over HTTP, or sha256: and their hashes; without any here or in PUBLISH_KEYS_FILE those routes exist only on the embedded broker, on a loopback HOST' }),
   PUBLISH_KEYS_FILE: Type.String({ default: '', description: 'JSON file of further such keys, with names and the rooms each is for; read again when it changes' }),
 
-  FLUSH_INTERVAL_MS: Milliseconds(50, 'Pause of a busy room between two batches'),
-  FLUSH_MAX_INTERVAL_MS: Milliseconds(500, 'What that pause grows to, step by step, while the instance has more to write than it can'),
+  FLUSH_INTERVAL_MS: Milliseconds(50, 'Time from one batch of a busy room to the next'),
+  FLUSH_MAX_INTERVAL_MS: Milliseconds(500, 'What that time grows to, step by step, while the instance has more to write than it can'),
   COMPRESS: Type.Enum(['on', 'off'], { default: 'on', description: 'Whether viewers that accept gzip get it' }),
   COMPRESS_MIN_VIEWERS: Count(100, 1, 'In a room with fewer gzip viewers batches are not compressed'),
   KEYFRAME_MS: Milliseconds(2000, 'How long compressed batches refer back to earlier ones: who joins meanwhile gets larger ones'),
