@@ -72,10 +72,10 @@ function definitions (app: FastifyInstance): Definition[] {
 
     counter('chat_flushes_total', 'Flushes of rooms.', one(() => governor.flushes)),
     counter('chat_flush_seconds_total', 'Time that flushes took.', one(() => seconds(governor.flushMs))),
-    gauge('chat_flush_interval_seconds', 'How long busy rooms rest between two batches now.', one(() => seconds(governor.intervalMs))),
+    gauge('chat_flush_interval_seconds', 'Time from one batch of a busy room to the next, now.', one(() => seconds(governor.intervalMs))),
     gauge('chat_flush_interval_max_seconds', 'FLUSH_MAX_INTERVAL_MS: what that can grow to.', one(() => Math.max(config.FLUSH_INTERVAL_MS, config.FLUSH_MAX_INTERVAL_MS) / 1000)),
-    counter('chat_flush_interval_changes_total', 'How often those rests have widened and narrowed.', () => [[governor.widened, { direction: 'widened' }], [governor.narrowed, { direction: 'narrowed' }]]),
-    gauge('chat_under_load', '1 while those rests are widened.', one(() => Number(governor.isUnderLoad))),
+    counter('chat_flush_interval_changes_total', 'How often that interval has widened and narrowed.', () => [[governor.widened, { direction: 'widened' }], [governor.narrowed, { direction: 'narrowed' }]]),
+    gauge('chat_under_load', '1 while that interval is widened.', one(() => Number(governor.isUnderLoad))),
 
     gauge('chat_draining', '1 while the instance lets its viewers go.', one(() => Number(rooms.draining))),
     gauge('chat_cluster_instances', 'Instances that live, as far as this one knows.', one(() => membership.others.size + 1)),

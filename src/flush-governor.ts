@@ -1,13 +1,13 @@
 import type { Clock } from './clock.js'
 import type { Log } from './log.js'
 
-/** Widths of the rest, in multiples of the narrowest. */
+/** Widths of the interval, in multiples of the narrowest. */
 const STEPS = [1, 2, 3, 5, 7, 10, 14, 20, 30, 50, 70, 100]
 /** Time over which flushes are weighed; the width changes by one step in that time at the most. */
 const WINDOW_MS = 500
-/** Share of the time that flushing may take before the rests widen. */
+/** Share of the time that flushing may take before the interval widens. */
 const MAX_SHARE = 0.8
-/** Share that it may take after the rests have narrowed: less than MAX_SHARE, so that they do not widen again at once. */
+/** Share that it may take after the interval has narrowed: less than MAX_SHARE, so that it does not widen again at once. */
 const SHARE_TO_NARROW = 0.65
 /** Timers may be late by so much at any time. */
 const USUAL_LATENESS_MS = 10
@@ -20,14 +20,14 @@ export interface FlushGovernorOptions {
 }
 
 /**
- * Says how long a busy room rests between two flushes. All rooms of an instance share one, for they share the event loop: when
- * flushing takes most of the time, or the loop runs late, all of them rest longer, gather more, and write fewer, larger
- * frames. When the load is over the rests narrow again.
+ * Says how often a busy room flushes. All rooms of an instance share one interval, for they share the event loop: when
+ * flushing takes most of the time, or the loop runs late, all of them flush less often, gather more, and write fewer, larger
+ * frames. When the load is over the interval narrows again.
  *
  * While nothing is flushed it does nothing.
  */
 export class FlushGovernor {
-  /** How often the rests have widened and narrowed. */
+  /** How often the interval has widened and narrowed. */
   widened = 0
   narrowed = 0
   /** Flushes, and what they took, in ms. */
@@ -45,10 +45,10 @@ export class FlushGovernor {
     this.#intervalsMs = [...between, Math.max(minIntervalMs, maxIntervalMs)]
   }
 
-  /** How long to rest now. */
+  /** From one flush of a room to the next, now. */
   get intervalMs () { return this.#intervalAt(this.#step) }
 
-  /** Whether the rests have widened. */
+  /** Whether the interval has widened. */
   get isUnderLoad () { return this.#step > 0 }
 
   /**
