@@ -18,6 +18,9 @@ const STREAM_PATH = '/api/v1/chats/sse-connect/'
 /**
  * Requests for streams are begun a few at a time: when thousands come at once, such as after a broken connection in the path, rooms
  * go on, and whoever else asks for something is answered.
+ *
+ * Of a connection one request waits at the most, the one whose turn it is to be answered. Those that are pipelined behind it are
+ * begun at once: Node.js reads on until too much of an answer is unread, so any number of them could wait.
  */
 export default fp(async (app) => {
   const turnstile = new Turnstile(systemClock, PER_TURN)
@@ -31,7 +34,9 @@ export default fp(async (app) => {
     const handle = () => {
       for (const handler of handlers) handler.call(server, request, response)
     }
-    if (request.url?.startsWith(STREAM_PATH)) turnstile.pass(handle)
-    else handle()
+    if (response.socket === null || !request.url?.startsWith(STREAM_PATH)) return handle()
+    turnstile.pass(() => {
+      if (!request.socket.destroyed) handle()
+    })
   })
 }, { name: 'turnstile' })

@@ -187,8 +187,11 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
     if (room === 'room-ended') return reply.code(204).send()
     if (typeof room === 'string') return refuse(reply, socket, roomId, room)
 
-    await room.opened
-    await new Promise<void>((resolve) => turnstile.pass(resolve))
+    if (!room.isReady) {
+      await room.opened
+      // Everybody who has waited for it goes on now.
+      await new Promise<void>((resolve) => turnstile.pass(resolve))
+    }
     // Meanwhile the viewer may have left, the room ended, or a drain begun. From here on there is no await.
     const isOver = room.hasEnded && room.hasSeenAll(lastEventId)
     if (socket.destroyed || isOver || rooms.draining) {

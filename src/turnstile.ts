@@ -10,19 +10,25 @@ export class Turnstile {
 
   constructor (private readonly clock: Clock, private readonly perTurn: number) {}
 
-  /** Calls back when it is one's turn: now, if there is no crowd. */
-  pass (goOn: () => void) {
-    if (this.#passed === this.perTurn) this.#waiting.push(goOn)
-    else this.#letPass(goOn)
-  }
+  /** How many wait for their turn. */
+  get waiting () { return this.#waiting.length }
 
-  #letPass (goOn: () => void) {
-    if (this.#passed++ === 0) this.clock.soon(() => this.#onNextTurn())
+  /** Calls back when it is one's turn: now, if there is no crowd. Whoever calls bounds how many wait. */
+  pass (goOn: () => void) {
+    if (this.#passed === this.perTurn) {
+      this.#waiting.push(goOn)
+      return
+    }
+    if (this.#passed === 0) this.clock.soon(this.#onNextTurn)
+    this.#passed++
     goOn()
   }
 
-  #onNextTurn () {
-    this.#passed = 0
-    for (const goOn of this.#waiting.splice(0, this.perTurn)) this.#letPass(goOn)
+  readonly #onNextTurn = () => {
+    const next = this.#waiting.splice(0, this.perTurn)
+    // Before they go on: who comes meanwhile is behind them.
+    this.#passed = next.length
+    if (next.length > 0) this.clock.soon(this.#onNextTurn)
+    for (const goOn of next) goOn()
   }
 }
