@@ -35,12 +35,18 @@ export class FlushPacer {
 
   /** Flushes at once, also while it rests. */
   flushNow () {
+    this.#isRequested = false
+    this.#cancelTimer?.()
     this.#flushMeasured()
   }
 
-  /** What was flushed has been written to all. */
-  onWritten () {
-    this.#rest()
+  /**
+   * All has been written.
+   *
+   * @param isFlushed whether it was what was flushed, and not something else
+   */
+  onWritten (isFlushed: boolean) {
+    if (isFlushed) this.#rest()
     if (this.#isRequested) this.#schedule()
   }
 
@@ -55,7 +61,8 @@ export class FlushPacer {
     const { clock } = this
     this.#cancelTimer?.()
     const leftMs = this.#restUntilMs - clock.now()
-    if (leftMs > 0) this.#cancelTimer = clock.after(leftMs, () => this.#flushAndRest(clock.now() - this.#restUntilMs))
+    // In the same step of the turn, so that what rooms log whose rests end together leaves together.
+    if (leftMs > 0) this.#cancelTimer = clock.after(leftMs, () => clock.soon(() => this.#flushAndRest(clock.now() - this.#restUntilMs)))
     else clock.soon(() => this.#flushAndRest())
   }
 

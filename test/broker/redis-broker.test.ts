@@ -1,8 +1,11 @@
 import t from 'tap'
 import { BrokerUnavailableError } from '../../src/broker/broker.js'
+import { systemClock } from '../../src/clock.js'
+import { FlushGovernor } from '../../src/flush-governor.js'
+import { FlushPacer } from '../../src/sequencing/flush-pacer.js'
 import { brokerContract, KEEP_ALL, listen, logMessages, own, RecordingListener } from '../fixtures/broker-contract.js'
 import { eventually } from '../fixtures/eventually.js'
-import { connectBroker, connectTenant, startRedis } from '../fixtures/redis.js'
+import { connectBroker, connectTenant, recordLog, startRedis } from '../fixtures/redis.js'
 
 const redis = await startRedis(t)
 const tenant = connectTenant(t, redis)
@@ -161,6 +164,42 @@ t.test('what is appended while Redis is away fails with a clear error, and is no
   await eventually('it is back', () => broker.connected && commands.status === 'ready')
   // The first may have arrived before the connection was given up, the second was never sent.
   t.ok((await broker.readLog(room, undefined)).length <= 1)
+})
+
+t.test('what many rooms log in one turn leaves with one write', async (t) => {
+  const { broker, commands } = connectBroker(t, redis)
+  await eventually('the broker is connected', () => broker.connected && commands.status === 'ready')
+  const rooms = await Promise.all(Array.from({ length: 100 }, async () => {
+    const room = crypto.randomUUID()
+    await listen(broker, room)
+    return { room, term: await own(broker, room) }
+  }))
+  const { stream } = commands
+  let writes = 0
+  for (const method of ['_write', '_writev'] as const) {
+    const original = stream[method]
+    Object.assign(stream, {
+      [method] (...args: unknown[]) {
+        writes++
+        return Reflect.apply(original ?? t.fail, stream, args)
+      }
+    })
+  }
+  const governor = new FlushGovernor({ minIntervalMs: 20, maxIntervalMs: 20, clock: systemClock, log: recordLog().log })
+  const logged = rooms.map(async ({ room, term }, index) => await new Promise<boolean>((resolve, reject) => {
+    const pacer: FlushPacer = new FlushPacer(systemClock, governor, () => 20, {
+      isWriting: false,
+      flush () {
+        broker.append(room, term, { kind: 'gap', from: { term, n: 0 }, to: { term, n: 0 }, data: '{}' }, KEEP_ALL).then(resolve, reject)
+        return true
+      }
+    })
+    // Some are quiet, the others rest.
+    if (index % 2 === 0) pacer.onWritten(true)
+    pacer.request()
+  }))
+  t.ok((await Promise.all(logged)).every(Boolean))
+  t.ok(writes < 25, `${writes}`)
 })
 
 t.test('appends keep their order also when Redis has forgotten the scripts', async (t) => {
