@@ -55,7 +55,7 @@ export class FlushGovernor {
    * Learns of a flush.
    *
    * @param durationMs what it took
-   * @param lateMs how long after the end of the rest it began; undefined when there was none before it
+   * @param lateMs how long after the time for it, when it had to wait for that
    */
   onFlush (durationMs: number, lateMs: number | undefined) {
     const nowMs = this.#options.clock.now()

@@ -51,14 +51,17 @@ export class FanOut {
     this.#isRequested = false
     const startedAtMs = this.clock.now()
     let left = this.viewersPerTurn
-    for (const writing of this.#writing) {
-      this.#writing.delete(writing)
-      // Looking at a room costs about as much as writing to a viewer.
-      left -= writing.writeOn(left) + 1
-      if (writing.isWriting) this.#writing.add(writing)
-      if (left <= 0) break
+    try {
+      for (const writing of this.#writing) {
+        this.#writing.delete(writing)
+        // Looking at a room costs about as much as writing to a viewer.
+        left -= writing.writeOn(left) + 1
+        if (writing.isWriting) this.#writing.add(writing)
+        if (left <= 0) break
+      }
+    } finally {
+      this.onWritten(this.clock.now() - startedAtMs)
+      if (this.#writing.size > 0) this.#request()
     }
-    this.onWritten(this.clock.now() - startedAtMs)
-    if (this.#writing.size > 0) this.#request()
   }
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.js'
 import { deflatedBlock, storedBlocks, WINDOW_BYTES } from './gzip-blocks.js'
 import type { Viewer } from './viewer.js'
-import { ViewerList, type LiveViewers } from './viewer-list.js'
+import { ViewerList, type Recipients } from './viewer-list.js'
 
 /** Compressing costs as much as writing to so many viewers. */
 const MIN_OUT_OF_STEP = 10
@@ -20,7 +20,7 @@ export interface CompressionSettings {
  * Invariant: the last text that each viewer in `#inStep` was written is `#sinceKeyframe`, and nothing else. Who joins between two keyframes has
  * other text before it, so it gets blocks that refer to nothing until the next one.
  */
-export class GzipViewers implements LiveViewers {
+export class GzipViewers implements Recipients {
   readonly #inStep = new ViewerList()
   readonly #outOfStep = new ViewerList()
   /** Undefined: the next frame is a keyframe. */
@@ -60,6 +60,10 @@ export class GzipViewers implements LiveViewers {
   write (most: number, onBlocked: (viewer: Viewer) => void): number {
     const written = this.#inStep.write(most, onBlocked)
     return written + this.#outOfStep.write(most - written, onBlocked)
+  }
+
+  writeTo (viewer: Viewer): boolean {
+    return this.#inStep.has(viewer) ? this.#inStep.writeTo(viewer) : this.#outOfStep.writeTo(viewer)
   }
 
   #beginStored (frame: Buffer) {

@@ -75,6 +75,7 @@ export class Room implements Outlet {
   readonly #waiting = new Map<Viewer, WaitingViewer>()
   #resolveOpened: () => void = () => {}
   #cancelOpenTimeout: (() => void) | undefined
+  #isReady = false
   #hasEnded = false
 
   /** @param waitForBroker false: streams begin at once, because the broker is known not to answer now */
@@ -82,15 +83,23 @@ export class Room implements Outlet {
     const { settings, clock } = context
     this.#context = context
     this.#history = new History(settings.historyMessages, settings.historyBytes)
-    this.#audience = new Audience(this.#history, settings.compression, context, () => this.#onWritten())
+    this.#audience = new Audience(this.#history, settings.compression, context, (isFlushed) => this.#onWritten(isFlushed))
     this.#headcount = context.census.open(id, this.#audience)
     const { governor } = context
     this.#pacer = new FlushPacer(clock, governor, () => governor.isUnderLoad ? governor.intervalMs : 0, this.#audience)
     this.sequencer = new Sequencer(id, this.#history, this, context)
-    this.opened = new Promise((resolve) => { this.#resolveOpened = resolve })
+    this.opened = new Promise((resolve) => {
+      this.#resolveOpened = () => {
+        this.#isReady = true
+        resolve()
+      }
+    })
     if (waitForBroker) this.#cancelOpenTimeout = clock.after(settings.subscribeTimeoutMs, () => this.#resolveOpened())
     else this.#resolveOpened()
   }
+
+  /** Whether `opened` is resolved. */
+  get isReady () { return this.#isReady }
 
   get hasEnded () { return this.#hasEnded }
 
@@ -137,13 +146,13 @@ export class Room implements Outlet {
 
   /** Sends a viewer away to come back, with its place, to another instance. */
   dismiss (viewer: Viewer, reason: DisconnectReason) {
-    this.sequencer.flush()
+    if (!this.isWriting) this.sequencer.flush()
     this.#audience.dismiss(viewer, goodbyeFrame(reason, this.#retryMs()), reason)
   }
 
   /** Ends the stream of a viewer whose token has expired, and says so. */
   expire (viewer: Viewer) {
-    this.sequencer.flush()
+    if (!this.isWriting) this.sequencer.flush()
     this.#audience.dismiss(viewer, TOKEN_EXPIRED_FRAME, 'token-expired')
   }
 
@@ -212,6 +221,8 @@ export class Room implements Outlet {
   }
 
   flush () {
+    // The sequencer paces it.
+    this.#pacer.stop()
     this.#audience.flush()
   }
 
@@ -237,16 +248,16 @@ export class Room implements Outlet {
 
   #begin (viewer: Viewer, { position, lead, gap }: Continuation, lastEventId = '') {
     if (gap !== undefined) this.#context.counters.gaps.viewer[gap]++
-    this.#pacer.flushNow()
+    if (!this.isWriting) this.#pacer.flushNow()
     // A lead carries its own id; until the viewer has read it, the id it came with stays in force.
     const seen = parseEventId(lastEventId)
     const id = lead || (seen && compareEventIds(position, seen) < 0) ? undefined : position
     this.#audience.join(viewer, [helloFrame(this.#retryMs(), id), ...(lead ? [lead] : [])], position)
   }
 
-  #onWritten () {
-    this.#pacer.onWritten()
-    this.sequencer.onWritten()
+  #onWritten (isFlushed: boolean) {
+    this.#pacer.onWritten(isFlushed)
+    this.sequencer.onWritten(isFlushed)
   }
 
   #stopWaiting (viewer: Viewer) {

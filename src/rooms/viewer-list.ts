@@ -3,7 +3,7 @@ import type { Viewer } from './viewer.js'
 const NOTHING = Buffer.alloc(0)
 
 /** Viewers that are written to together. */
-export type LiveViewers = Iterable<Viewer> & Pick<ViewerList, 'size' | 'isWritten' | 'has' | 'add' | 'delete' | 'begin' | 'write'>
+export type Recipients = Iterable<Viewer> & Pick<ViewerList, 'size' | 'isWritten' | 'has' | 'add' | 'delete' | 'begin' | 'write' | 'writeTo'>
 
 /**
  * Viewers that are written the same bytes, of a room that may be so large that this is done in parts.
@@ -62,7 +62,8 @@ export class ViewerList implements Iterable<Viewer> {
    * @returns bytes to write, to all of them together
    */
   begin (frame: Buffer): number {
-    this.#frame = frame
+    // It would be kept for as long as nobody is there to be written it.
+    if (this.size > 0) this.#frame = frame
     this.#next = 0
     return frame.length * this.size
   }
@@ -82,6 +83,21 @@ export class ViewerList implements Iterable<Viewer> {
     }
     if (this.isWritten) this.#frame = NOTHING
     return written
+  }
+
+  /**
+   * Writes the frame to one of them, out of turn, unless it has been written it.
+   *
+   * @returns false when it does not keep up, and is to be deleted
+   */
+  writeTo (viewer: Viewer): boolean {
+    const place = viewer.place
+    if (place < this.#next) return true
+    const due = this.#viewers[this.#next]
+    if (due !== undefined) this.#put(due, place)
+    this.#put(viewer, this.#next)
+    this.#next++
+    return viewer.write(this.#frame)
   }
 
   #put (viewer: Viewer, place: number) {

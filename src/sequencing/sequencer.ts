@@ -112,8 +112,8 @@ export class Sequencer implements RoomListener, OwnerWatcher {
   }
 
   /** What was said has been written to all. */
-  onWritten () {
-    if (this.#role.type === 'owner') this.#role.tenure.onWritten()
+  onWritten (isFlushed: boolean) {
+    if (this.#role.type === 'owner') this.#role.tenure.onWritten(isFlushed)
   }
 
   /** Offers the room to a follower, who takes it at once. @returns whether there is nothing more to wait for */

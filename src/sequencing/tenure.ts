@@ -113,8 +113,8 @@ export class Tenure {
   }
 
   /** What was said has been written to all. */
-  onWritten () {
-    this.#pacer.onWritten()
+  onWritten (isFlushed: boolean) {
+    this.#pacer.onWritten(isFlushed)
   }
 
   /** Says what was heard, in its order. @returns whether there was anything */

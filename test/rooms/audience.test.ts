@@ -37,6 +37,7 @@ function create ({ maxMessages = 1000, minViewers = 1, viewersPerTurn = 256 } = 
     clock,
     counters: new Counters()
   }, () => { written++ })
+  const settle = () => { while (audience.isWriting) clock.turn() }
   return {
     clock,
     history,
@@ -46,8 +47,9 @@ function create ({ maxMessages = 1000, minViewers = 1, viewersPerTurn = 256 } = 
     /** Writes all that was added. */
     flush () {
       audience.flush()
-      while (audience.isWriting) clock.turn()
+      settle()
     },
+    settle,
     add (text: string) {
       const { n } = history.last
       const entry = history.take({ kind: 'batch', from: { term: TERM, n }, to: { term: TERM, n: n + 1 }, data: JSON.stringify([text]) })
@@ -109,13 +111,14 @@ t.test('a viewer that a comment blocks misses no entry', async (t) => {
 })
 
 t.test('who is sent away, and who is there at the end, has everything that waited to be written', async (t) => {
-  const { audience, add, join, expected } = create()
+  const { audience, settle, add, join, expected } = create()
   const [one, other] = [join(), join({ isGzip: true })]
   add('1')
   audience.dismiss(one.viewer, FAREWELL, 'draining')
   t.equal(textOf(one), expected(one) + FAREWELL)
   add('2')
   audience.close()
+  settle()
   t.equal(textOf(other), expected(other))
   t.ok(one.socket.destroyed && other.socket.destroyed)
 })
@@ -192,14 +195,19 @@ t.test('a room whose last viewers leave while they are being written to goes on'
   t.equal(textOf(viewer), viewer.lead)
 })
 
+const notice = (count: number, padding = 0) => Buffer.from(`event:viewers\n:${'x'.repeat(padding)}\ndata:{"count":${count}}\n\n`)
+const NOTICES = /event:viewers\n:x*\ndata:{"count":(\d+)}\n\n/g
+const countsIn = ({ socket, viewer }: Watched) => [...socket.text(viewer.isGzip).matchAll(NOTICES)].map(([, count]) => Number(count))
+
 t.test('whatever happens in whatever order, every stream holds every entry once and in order, and decodes', async (t) => {
   for (let seed = 1; seed <= 90; seed++) {
     const random = seededRandom(seed)
-    const { clock, audience, flush, add, join, expected, frames } = create({ minViewers: 1 + random(6), viewersPerTurn: 1 + random(8) })
+    const { clock, audience, flush, settle, add, join, expected, frames } = create({ minViewers: 1 + random(6), viewersPerTurn: 1 + random(8) })
     const watched: Watched[] = []
+    let shown = 0
     const anyOf = () => watched.filter(({ hasLeft }) => !hasLeft)[random(20)]
     for (let step = 0; step < 250; step++) {
-      const action = random(13)
+      const action = random(15)
       if (action < 2) watched.push(join({ isGzip: random(4) > 0, capacity: random(2) === 0 ? Infinity : 20_000 + random(200_000), recent: random(20), isCorked: random(2) === 0 }))
       else if (action < 5) add(random(15) === 0 ? randomBytes(random(60_000)).toString('base64') : `${frames.length} ${'the same words again '.repeat(random(20))}`)
       else if (action < 7) audience.flush()
@@ -207,46 +215,57 @@ t.test('whatever happens in whatever order, every stream holds every entry once 
       else if (action === 8) clock.spend(random(100))
       else if (action === 9) for (const { socket } of watched) socket.read(random(100_000))
       else if (action < 12) clock.turn()
+      else if (action === 12) audience.show(notice(++shown, random(2) * random(50_000)))
       else if (random(3) === 0) {
         const viewer = anyOf()
         if (viewer === undefined) continue
         viewer.hasLeft = true
-        audience.leave(viewer.viewer)
-        viewer.socket.destroy()
+        if (action === 13) {
+          audience.leave(viewer.viewer)
+          viewer.socket.destroy()
+        } else audience.dismiss(viewer.viewer, FAREWELL, 'draining')
       }
     }
-    flush()
+    if (seed % 2 === 0) flush()
+    else {
+      audience.close()
+      settle()
+    }
     for (const viewer of watched) readAll(viewer)
+    settle()
     for (const viewer of watched) {
-      const [text, all] = [textOf(viewer), expected(viewer)]
-      const isRight = viewer.hasLeft ? all.startsWith(text) : text === all
-      if (!isRight) t.fail(`seed ${seed}, ${viewer.viewer.isGzip ? 'gzip' : 'plain'}`, { got: text.slice(-300), expected: all.slice(-300) })
+      const text = textOf(viewer).replaceAll(NOTICES, '').replace(String(FAREWELL), '')
+      const all = expected(viewer)
+      const counts = countsIn(viewer)
+      const isRight = (viewer.hasLeft ? all.startsWith(text.slice(0, text.lastIndexOf('\n\n') + 2)) : text === all) &&
+        counts.every((count, index) => index === 0 || count > (counts[index - 1] ?? 0)) &&
+        (viewer.hasLeft || (seed % 2 === 0 ? shown === 0 || counts.at(-1) === shown : viewer.socket.destroyed))
+      if (!isRight) t.fail(`seed ${seed}, ${viewer.viewer.isGzip ? 'gzip' : 'plain'}`, { got: text.slice(-300), expected: all.slice(-300), counts, shown })
     }
   }
   t.pass('90 runs')
 })
 
-t.test('a notice goes to all who are live, and to who joins; who is behind gets just the latest when it has caught up', (t) => {
-  const { audience, flush, add, join } = create()
-  const notice = (count: number) => Buffer.from(`event:viewers\ndata:{"count":${count}}\n\n`)
+t.test('a notice goes to all who are live, and to who joins; who is behind, or is being written to, gets just the latest', (t) => {
+  const { audience, flush, settle, add, join } = create()
   const viewers = [join(), join({ isGzip: true })]
   const slow = [join({ capacity: 1 }), join({ capacity: 1, isGzip: true })]
   audience.show(notice(1))
+  settle()
   for (let n = 0; n < 20; n++) add(`message ${n} ${randomBytes(2000).toString('hex')}`)
   flush()
   for (const { viewer, socket } of slow) t.ok(socket.writableLength > 0, `${viewer.isGzip}`)
-  for (let count = 2; count < 5; count++) audience.show(notice(count))
+  for (let count = 2; count < 6; count++) audience.show(notice(count))
   const late = join()
   for (const viewer of slow) readAll(viewer)
   add('last message')
   flush()
   for (const viewer of slow) readAll(viewer)
-  const counts = ({ socket, viewer }: Watched) => [...socket.text(viewer.isGzip).matchAll(/"count":(\d)/g)].map(([, count]) => Number(count))
-  for (const viewer of viewers) t.same(counts(viewer), [1, 2, 3, 4])
-  for (const viewer of slow) t.same(counts(viewer), [1, 4])
-  t.same(counts(late), [4])
+  for (const viewer of viewers) t.same(countsIn(viewer), [1, 2, 5])
+  for (const viewer of slow) t.same(countsIn(viewer), [1, 5])
+  t.same(countsIn(late), [5])
   for (const viewer of [...viewers, ...slow]) t.equal(viewer.socket.text(viewer.viewer.isGzip).split('message').length, 22, 'and all messages')
   audience.show(undefined)
-  t.same(counts(join()), [])
+  t.same(countsIn(join()), [])
   t.end()
 })

@@ -305,7 +305,10 @@ t.test('a viewer that still waits when the room ends is told of the loss and of 
   await open()
   const got = await join({ lastEventId: `${TERM}-9`, recent: 0 })
   heard.onLogged({ kind: 'end', from: { term: TERM, n: 1 }, to: { term: TERM, n: 1 }, data: '{}' })
-  await eventually('it is disconnected', got.isClosed)
+  await eventually('it is disconnected', () => {
+    clock.turn()
+    return got.isClosed()
+  })
   await got('gap', 'end')
 })
 

@@ -58,7 +58,7 @@ t.test('the interval runs from flush to flush, and half of it is a rest, whateve
     add('3')
     t.equal(clock.timers, 0)
     room.isWriting = false
-    pacer.onWritten()
+    pacer.onWritten(true)
     clock.advance(periodMs - writingMs - 1)
     t.equal(batches.length, 1, `${writingMs} ms of writing`)
     clock.advance(1)
@@ -73,7 +73,7 @@ t.test('nothing is flushed while something else is being written', async (t) => 
   clock.advance(1000)
   t.same(batches, [])
   room.isWriting = false
-  pacer.onWritten()
+  pacer.onWritten(true)
   clock.advance(50)
   t.same(batches, [['1']])
 })
