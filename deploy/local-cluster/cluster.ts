@@ -101,6 +101,11 @@ export class LocalCluster {
     throw new Error(`the load balancer does not see ${this.instances.length} instances:\n${this.#haproxy?.output}`)
   }
 
+  /** Has the load balancer read its configuration and certificates again, as `docker-compose kill -s USR2 haproxy` does. */
+  reloadBalancer () {
+    this.#haproxy?.signal('SIGUSR2')
+  }
+
   async stop () {
     await this.#haproxy?.stop('SIGKILL')
     await Promise.all(this.instances.map(({ process }) => process.stop('SIGKILL')))
@@ -134,7 +139,8 @@ export class LocalCluster {
   async #startHaproxy () {
     this.#haproxy = await ManagedProcess.start({
       command: 'haproxy',
-      args: ['-db', '-f', join(ROOT, 'haproxy.cfg')],
+      // With a master, as in compose: it is the one that reloads, and what it started ends with it.
+      args: ['-W', '-db', '-f', join(ROOT, 'haproxy.cfg')],
       env: {
         BIND_HTTP: `127.0.0.1:${this.port}`,
         BIND_ADMIN: `127.0.0.1:${this.adminPort}`,
