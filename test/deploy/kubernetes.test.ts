@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { Deployment } from 'kubernetes-models/apps/v1/Deployment'
 import { StatefulSet } from 'kubernetes-models/apps/v1/StatefulSet'
@@ -10,10 +10,12 @@ import { PodDisruptionBudget } from 'kubernetes-models/policy/v1/PodDisruptionBu
 import { ConfigMap } from 'kubernetes-models/v1/ConfigMap'
 import { Service } from 'kubernetes-models/v1/Service'
 import t from 'tap'
-import { freePort } from '../../deploy/local-cluster/managed-process.js'
+import { freePort, ManagedProcess, temporaryFolder } from '../../deploy/local-cluster/managed-process.js'
 import { ConfigSchema } from '../../src/config.js'
 import { build } from '../fixtures/build.js'
 import { Certificate } from '../fixtures/certificate.js'
+import { eventually } from '../fixtures/eventually.js'
+import { H2Connection } from '../fixtures/h2-connection.js'
 import { FOLDER, parseManifests, readManifests, schemaErrors, unknownFields } from '../fixtures/manifests.js'
 
 /** What a closing server takes at the most past DRAIN_MS, HANDOVER_MS and REDIS_TIMEOUT_MS. */
@@ -145,17 +147,47 @@ t.test('the autoscaler knows a metric that there is, and stays within what the l
   t.equal(replicas, undefined, 'which applying the manifest again would set back')
 })
 
-t.test('the load balancer takes its settings, and asks for the instances by the name of their service', async (t) => {
+t.test('the load balancer takes its settings, answers its probes, and asks for the instances by the name of their service', async (t) => {
   const certificate = new Certificate(t)
   const { container } = podOf('haproxy')
-  const chatAddress = container.env?.find(({ name }) => name === 'CHAT_ADDR')?.value?.replace('$(NAMESPACE)', kustomization.namespace)
+  const chatAddress = container.env?.find(({ name }) => name === 'CHAT_ADDR')?.value?.replace('$(NAMESPACE)', kustomization.namespace) ?? ''
   const port = named(manifests.filter(Service.is), 'chat').spec?.ports?.[0]?.port
   t.equal(chatAddress, `chat.chat.svc.cluster.local:${port}`)
   const [mount] = container.volumeMounts?.filter(({ mountPath }) => balancerSettings['TLS_PEM'] === `${mountPath}/chat.pem`) ?? []
   const volume = podOf('haproxy').spec?.volumes?.find(({ name }) => name === mount?.name)
   t.same(volume?.secret?.items, [{ key: 'tls.crt', path: 'chat.pem' }, { key: 'tls.key', path: 'chat.pem.key' }])
-  const env = { PATH: `${process.env['PATH']}:/usr/sbin`, ...balancerSettings, CHAT_ADDR: chatAddress, DNS_ADDR: '10.96.0.10:53', TLS_PEM: certificate.pathWithoutKey }
-  await t.resolves(execute('haproxy', ['-c', '-f', 'haproxy.cfg'], { env }))
+  const ports = { http: await freePort(), https: await freePort(), admin: await freePort() }
+  const haproxy = await ManagedProcess.start({
+    command: 'haproxy',
+    args: ['-W', '-db', '-f', 'haproxy.cfg'],
+    env: {
+      ...balancerSettings,
+      CHAT_ADDR: chatAddress,
+      TLS_PEM: certificate.pathWithoutKey,
+      BIND_HTTP: `127.0.0.1:${ports.http}`,
+      BIND_HTTPS: `127.0.0.1:${ports.https}`,
+      BIND_ADMIN: `127.0.0.1:${ports.admin}`,
+      HAP_SOCK: join(temporaryFolder('chat-haproxy-'), 'haproxy.sock'),
+      HAP_MAXCONN: '100',
+      FE_MAXCONN: '90'
+    },
+    isReady: async () => (await fetch(`http://127.0.0.1:${ports.admin}/metrics`)).ok
+  })
+  t.teardown(() => haproxy.stop())
+  for (const probe of [container.livenessProbe, container.readinessProbe]) {
+    // Another name gives no port, and so no answer.
+    const { path, port: name } = probe?.httpGet ?? {}
+    t.equal((await fetch(`http://127.0.0.1:${ports[name as keyof typeof ports]}${path}`)).status, 200, String(path))
+  }
+  const connection = await H2Connection.open(t, `https://127.0.0.1:${ports.https}`, certificate.pem)
+  const [viewer] = await connection.watch([`/api/v1/chats/sse-connect/${crypto.randomUUID()}`])
+  await eventually('the viewer is told to come back', () => viewer?.body.startsWith(':no-instance') === true)
+})
+
+t.test('an instance answers its probes', async (t) => {
+  const { url } = await build(t)
+  const { startupProbe, livenessProbe, readinessProbe } = podOf('chat').container
+  for (const probe of [startupProbe, livenessProbe, readinessProbe]) t.equal((await fetch(`${url}${probe?.httpGet?.path}`)).status, 200, String(probe?.httpGet?.path))
 })
 
 t.test('the image is the one of this version', async (t) => {

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
+import { parse } from 'yaml'
 import { freePort } from '../../deploy/local-cluster/managed-process.js'
 import { ConfigSchema } from '../../src/config.js'
 import { eventually } from '../fixtures/eventually.js'
@@ -121,6 +122,17 @@ t.test('docker-compose.yml hands the settings of the load balancer on, and .env.
     t.match(haproxy, new RegExp(`^ {6}${name}:$`, 'm'), name)
     t.ok(example?.split('\n').includes(`# ${name}=${fallback}`), `${name}=${fallback}`)
   }
+})
+
+t.test('docker-compose.tls.yml gives the load balancer certificates that it cannot change, and publishes its port for TLS', async (t) => {
+  const { services } = parse(readFileSync(join(ROOT, 'deploy/docker-compose.tls.yml'), 'utf8')) as { services: Record<string, { environment: Record<string, string>, ports: string[], volumes: string[] }> }
+  t.same(Object.keys(services), ['haproxy'])
+  const { environment = {}, ports = [], volumes = [] } = services['haproxy'] ?? {}
+  const config = readFileSync(join(ROOT, 'haproxy.cfg'), 'utf8')
+  for (const name of Object.keys(environment)) t.match(config, `defined(${name})`)
+  t.match(ports, [/:8443$/])
+  t.match(config, 'BIND_HTTPS-:8443')
+  t.match(volumes, [new RegExp(`:${environment['TLS_PEM']?.replace(/\/$/, '')}:ro$`)])
 })
 
 // The runner's limit for the file is meant for tests that build nothing.
