@@ -41,7 +41,7 @@ await eventually('the tenant is connected', () => tenant.status === 'ready')
 const newRooms = (count: number) => Array.from({ length: count }, () => crypto.randomUUID())
 const pathOf = (room: string) => `/api/v1/chats/sse-connect/${room}`
 
-/** Until the balancer counts no stream: of the test before, and in the worker that is asked. */
+/** Waits until the streams of the test before no longer count. */
 async function untilQuiet () {
   await eventually('no stream is left', async () => {
     const csv = await (await fetch(`${cluster.adminUrl}/;csv`)).text()
