@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { SignJWT } from 'jose'
 import t, { type Test } from 'tap'
 import { build } from '../fixtures/build.js'
 import { eventually } from '../fixtures/eventually.js'
@@ -81,6 +82,84 @@ t.test('who is refused is told why, in the shape of the API', async (t) => {
       t.same([answer.status, answer.body, answer.headers.get('www-authenticate')], [status, bodies[index], challenge])
       t.equal(answer.headers.get('access-control-allow-origin'), 'https://tenant.example', 'a script may read it')
     }
+  }
+})
+
+t.test('a token that is forged, out of time or for others opens nothing, wherever it comes', async (t) => {
+  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString()
+  const other = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
+  const { app, get } = await buildGuarded(t, { VIEWER_JWT_SECRET: '', VIEWER_JWT_PUBLIC_KEY: pem, VIEWER_JWT_AUDIENCE: 'chat', VIEWER_JWT_ISSUER: 'https://tenant.example' })
+  const room = crypto.randomUUID()
+  const good = { rooms: [room], exp: nowS() + 60, aud: 'chat', iss: 'https://tenant.example' }
+  const sign = async (claims: Record<string, unknown> = {}, key: Parameters<SignJWT['sign']>[0] = privateKey, alg = 'RS256') => {
+    const defined = Object.entries({ ...good, ...claims }).filter(([, value]) => value !== undefined)
+    return await new SignJWT(Object.fromEntries(defined)).setProtectedHeader({ alg }).sign(key)
+  }
+  const unsigned = `${Buffer.from('{"alg":"none"}').toString('base64url')}.${Buffer.from(JSON.stringify(good)).toString('base64url')}.`
+  const cases: Array<[name: string, token: string, status: number]> = [
+    ['as it should be', await sign(), 200],
+    ['for all rooms', await sign({ rooms: '*' }), 200],
+    ['alg none', unsigned, 401],
+    ['another key', await sign({}, other), 401],
+    ['another algorithm, with the same key', await sign({}, privateKey, 'PS256'), 401],
+    ['the public key as a secret', await sign({}, Buffer.from(pem), 'HS256'), 401],
+    ['expired', await sign({ exp: nowS() - 10 }), 401],
+    ['never to expire', await sign({ exp: undefined }), 401],
+    ['not yet valid', await sign({ nbf: nowS() + 60 }), 401],
+    ['another audience', await sign({ aud: 'shop' }), 401],
+    ['no audience', await sign({ aud: undefined }), 401],
+    ['another issuer', await sign({ iss: 'https://else.example' }), 401],
+    ['another room', await sign({ rooms: [crypto.randomUUID()] }), 403],
+    ['no rooms', await sign({ rooms: undefined }), 403],
+    ['all rooms, but as a list', await sign({ rooms: ['*'] }), 403]
+  ]
+  for (const [name, token, status] of cases) {
+    t.equal((await get(room, { Authorization: `Bearer ${token}` })).status, status, `${name}, in the header`)
+    t.equal((await get(room, {}, `?access_token=${token}`)).status, status, `${name}, in the query`)
+    t.equal((await get(room, { Cookie: `access_token=${token}` })).status, status, `${name}, in a cookie`)
+  }
+  await eventually('nobody watches', () => app.rooms.viewers === 0)
+})
+
+t.test('a token opens its room and no other, however their ids are written', async (t) => {
+  const { app, get, watch } = await buildGuarded(t)
+  const [mine, other] = [crypto.randomUUID(), crypto.randomUUID()]
+  const mixed = (id: string) => [...id].map((letter, index) => index % 2 === 0 ? letter.toUpperCase() : letter).join('')
+  const encoded = (id: string) => [...id].map((letter) => `%${letter.charCodeAt(0).toString(16)}`).join('')
+  const spellings = [(id: string) => id, (id: string) => id.toUpperCase(), mixed, encoded]
+  for (const claimed of [mine, mine.toUpperCase(), mixed(mine)]) {
+    const headers = { Authorization: `Bearer ${await makeToken({ rooms: [claimed] })}` }
+    for (const spell of spellings) {
+      t.equal((await get(spell(mine), headers)).status, 200)
+      t.equal((await get(spell(other), headers)).status, 403)
+    }
+  }
+  const stream = await watch(mixed(mine), `?access_token=${await makeToken({ rooms: [mine.toUpperCase()] })}`)
+  await app.broker.publish(other, 'not for you')
+  await app.broker.publish(mine, 'for you')
+  t.same(await stream.untilMessages(1), ['for you'])
+})
+
+t.test('what was said before is given only to those who may watch', async (t) => {
+  const { app, get, watch } = await buildGuarded(t)
+  const room = crypto.randomUUID()
+  const good = { Authorization: `Bearer ${await makeToken({ rooms: [room] })}` }
+  const witness = await watch(room, '', good)
+  const first = witness.lastEventId
+  await app.broker.publish(room, 'secret')
+  await witness.untilMessages(1)
+  const wrong = await makeToken({ rooms: [crypto.randomUUID()] })
+  const strangers: Array<[headers: Record<string, string>, status: number]> = [[{}, 401], [{ Authorization: `Bearer ${await makeToken({ exp: 1 })}` }, 401], [{ Authorization: `Bearer ${wrong}` }, 403]]
+  for (const query of ['?recent=9', `?lastEventId=${first}`, '?lastEventId=nonsense', '']) {
+    for (const [headers, status] of strangers) {
+      const answer = await get(room, { ...headers, ...(query === '' && { 'Last-Event-ID': first }) }, query)
+      t.equal(answer.status, status, query)
+      t.notMatch(answer.body, /secret/)
+    }
+  }
+  for (const [headers, query] of [[good, '?recent=9'], [good, `?lastEventId=${first}`], [{ ...good, 'Last-Event-ID': first }, '']] as Array<[Record<string, string>, string]>) {
+    t.same(await (await watch(room, query, headers)).untilMessages(1), ['secret'])
   }
 })
 
@@ -195,6 +274,19 @@ t.test('cookies are let through only for origins that are listed', async (t) => 
   for (const [allowOrigin] of await credentials(listed, 'https://evil.example')) t.equal(allowOrigin, null)
   t.same(await credentials({}, 'https://a.example'), Array(2).fill(['*', null]))
   t.same(await credentials({ ...listed, VIEWER_AUTH: 'off' }, 'https://a.example').then(([preflight]) => preflight), ['https://a.example', null], 'nor where no token is asked for')
+})
+
+t.test('a script of another origin may send a token in the header', async (t) => {
+  for (const [env, origin, allowed] of [[{}, 'https://a.example', '*'], [{ CORS_ORIGIN: 'https://a.example' }, 'https://a.example', 'https://a.example'], [{ CORS_ORIGIN: 'https://a.example' }, 'https://evil.example', null]] as Array<[Record<string, string>, string, string | null]>) {
+    const { path } = await buildGuarded(t, env)
+    const preflight = await fetch(path(crypto.randomUUID()), {
+      method: 'OPTIONS',
+      headers: { Origin: origin, 'Access-Control-Request-Method': 'GET', 'Access-Control-Request-Headers': 'authorization,last-event-id' }
+    })
+    t.same([preflight.status, preflight.headers.get('access-control-allow-origin')], [204, allowed], 'it is asked for without a token')
+    t.match(preflight.headers.get('access-control-allow-headers'), /^(?=.*Authorization)(?=.*Last-Event-ID)/)
+    t.match(preflight.headers.get('access-control-allow-methods'), /GET/)
+  }
 })
 
 t.test('settings that do not fit stop the start, and are named', async (t) => {
