@@ -87,7 +87,9 @@ const schema = {
 const guardedSchema = {
   ...schema,
   description: `${schema.description}
-- **\`unauthorized\`**: the viewer's token has expired: \`{"reason":"token-expired"}\`. The stream closes; open another one with a new token.`,
+- **\`unauthorized\`**: the viewer's token has expired: \`{"reason":"token-expired"}\`. The stream closes; open another one with a new token, after the last event (\`lastEventId\`): nothing is lost. It has no id of its own.
+
+The token comes in the header \`Authorization\`, else in the query, else in the cookie. \`401\`: there is none, or it is not valid, or it has expired; \`403\`: it is not for this room. \`WWW-Authenticate\` tells why. While the keys of tokens cannot be fetched, the stream closes with the comment \`keys-unavailable\` and a \`retry\` time.`,
   security: [{ viewerToken: [] }, { viewerTokenQuery: [] }, { viewerTokenCookie: [] }],
   response: { ...schema.response, ...errorResponses('UNAUTHORIZED', 'FORBIDDEN') }
 }
