@@ -66,13 +66,14 @@ t.test('one instance', async (t) => {
   const { cluster, watch, tenant } = await startCluster(t, { instances: 1, onOutput: (source, text) => { if (source === 'haproxy') balancerLog += text } })
 
   t.test('a request has one name in the log of the balancer and of the instance, which is not for the client to choose', async (t) => {
-    const stream = await watch(crypto.randomUUID(), { 'X-Request-Id': 'chosen-by-the-client' })
+    const stream = await watch(`${crypto.randomUUID()}?access_token=secret-token`, { 'X-Request-Id': 'chosen-by-the-client', Cookie: 'access_token=secret-token' })
     const output = () => cluster.instances[0]?.process.output ?? ''
     await eventually('the instance has said it', () => output().includes('"msg":"viewer connected"'))
     const id = /"reqId":"([0-9a-f-]{36})"[^\n]*"msg":"viewer connected"/.exec(output())?.[1] ?? 'none'
     t.notMatch(output(), /chosen-by-the-client/)
     stream.close()
     await eventually('the balancer has said it', () => balancerLog.includes(`id=${id}`))
+    t.notMatch(balancerLog + output(), /secret-token/, 'no token is in either')
   })
 
   t.test('an event is passed on as it comes, not with the next one', async (t) => {
