@@ -11,6 +11,8 @@ export default fp(async (app) => {
   await app.register(fastifyCors, {
     origin: isOpen ? '*' : origins,
     credentials,
+    // An OPTIONS request that is no preflight would be answered with an error in plain text.
+    strictPreflight: false,
     methods: ['GET', 'POST'],
     allowedHeaders: ['Authorization', 'Content-Type', 'Last-Event-ID', 'Cache-Control'],
     maxAge: 86_400

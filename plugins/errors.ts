@@ -84,4 +84,6 @@ export default fp(async (app) => {
     return sendError(request, reply, code)
   })
   app.setNotFoundHandler((request, reply) => sendError(request, reply, 'NOT_FOUND'))
+  // Node would answer an expectation that it does not know with a 417 of its own. It may be ignored as well (RFC 9110, 10.1.1).
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
 }, { name: 'errors', fastify: '5.x' })

@@ -50,6 +50,17 @@ t.test('an error of our own is a 500 that tells nothing, and is logged', async (
   t.ok(log.some(({ level, msg }) => level === 50 && msg === 'request failed'))
 })
 
+t.test('an expectation that nobody knows is ignored', async (t) => {
+  const { url } = await build(t)
+  const answer = await sendRaw(url, 'GET /health/live HTTP/1.1\r\nHost: x\r\nExpect: the-impossible\r\nConnection: close\r\n\r\n')
+  t.match(answer, /^HTTP\/1.1 200 [^]*"up"/)
+})
+
+t.test('an OPTIONS request that is no preflight is no error', async (t) => {
+  const { url } = await build(t)
+  t.equal((await fetch(`${url}/health/live`, { method: 'OPTIONS' })).status, 204)
+})
+
 t.test('browsers of any origin may read, unless origins are named', async (t) => {
   const { url } = await build(t)
   const preflight = await fetch(`${url}/api/v1/chats/${crypto.randomUUID()}/messages`, {
