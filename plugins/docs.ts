@@ -10,7 +10,9 @@ export default fp(async (app) => {
       openapi: '3.1.0',
       info: {
         title: 'Chat Sync Server',
-        description: 'Brings chat messages that a tenant publishes to every viewer of a room, over Server-Sent Events.',
+        description: `Brings chat messages that a tenant publishes to every viewer of a room, over Server-Sent Events.
+
+Besides what each route says, any request may be answered with 400 (no HTTP, or an address that cannot be decoded), 408 (not complete in time) or 431 (its head is too large), and one for which there is no route with 404, 413 or 415; each with the same body as all errors.`,
         version: '1.0.0',
         license: { name: 'MIT', identifier: 'MIT' }
       },
