@@ -10,6 +10,8 @@
 --   "wait":    the room was given up a moment ago, and others have heard more.
 --   "ended":   the room has ended, and its log is complete.
 --
+-- What stands under these keys and was not written by an instance is no owner, tail or term. A log that ends with it goes.
+--
 -- Where Redis has lost the last entries, the log goes on behind what the instance has seen: the hole shows, for an entry
 -- names the one before it.
 --
@@ -25,23 +27,30 @@ local function isBefore (id, other)
   return tonumber(n) < tonumber(otherN)
 end
 
--- Terms are milliseconds since 1970; what has more digits was not written by an instance, and would leave no place above it.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- Terms are milliseconds since 1970, or a little later: one that is thirty years ahead was not written by an instance, and so
+-- near to what a number can hold there would be no place above it.
 local function termOf (text)
-  return text and #text <= 14 and string.match(text, '^%d+$') and tonumber(text) or 0
+  local term = text and #text <= 14 and string.match(text, '^%d+$') and tonumber(text) or 0
+  return term < time[1] * 1000 + 1e12 and term or 0
+end
+
+local function idOf (text)
+  local term, n = string.match(text or '', '^(%d+)-(%d+)$')
+  return term and termOf(term) > 0 and #n <= 14 and text or ''
 end
 
 local owner = redis.call('HMGET', KEYS[1], 'instance', 'term', 'tail', 'released', 'heirs', 'finished')
-local instance, term, tail = owner[1] or '', termOf(owner[2]), owner[3] or ''
+local instance, term, tail = owner[1] or '', termOf(owner[2]), idOf(owner[3])
 local ended = redis.call('GET', KEYS[3])
 local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
-if last and termOf(string.match(last[1], '^%d+')) == 0 then
-  -- No term could ever be above it.
+if last and idOf(last[1]) == '' then
   redis.call('DEL', KEYS[2])
   last = nil
 end
 if tail == '' and last then tail = last[1] end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local current = instance == '' and '' or instance .. ':' .. string.format('%.0f', term)
 if current ~= '' and current ~= ARGV[2] then
@@ -62,7 +71,13 @@ if last then known = math.max(known, termOf(string.match(last[1], '^%d+'))) end
 term = math.max(now, known + 1)
 redis.call('HSET', KEYS[1], 'instance', ARGV[1], 'term', string.format('%.0f', term))
 redis.call('HDEL', KEYS[1], 'released', 'heirs', 'finished')
-if tail ~= '' and isBefore(tail, ARGV[7]) then redis.call('HSET', KEYS[1], 'tail', ARGV[7]) end
+if tail == '' then
+  redis.call('HDEL', KEYS[1], 'tail')
+elseif isBefore(tail, ARGV[7]) then
+  redis.call('HSET', KEYS[1], 'tail', ARGV[7])
+elseif owner[3] and owner[3] ~= tail then
+  redis.call('HSET', KEYS[1], 'tail', tail)
+end
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 redis.call('PUBLISH', ARGV[5], 'claimed ' .. ARGV[1] .. ' ' .. string.format('%.0f', term))
 return { 'claimed', ARGV[1], term, tail, ended and 1 or 0, ended or '' }

@@ -8,5 +8,7 @@
 local owner = redis.call('HMGET', KEYS[1], 'instance', 'term', 'tail')
 if owner[1] and owner[1] ~= '' then redis.call('PUBLISH', ARGV[3], 'mark ' .. ARGV[1] .. ' ' .. ARGV[2]) end
 -- As claim.lua reads it: who names this owner there must be understood.
+local time = redis.call('TIME')
 local term = owner[2] and #owner[2] <= 14 and string.match(owner[2], '^%d+$') and tonumber(owner[2]) or 0
+if term >= time[1] * 1000 + 1e12 then term = 0 end
 return { owner[1] or '', term, owner[3] or '' }

@@ -5,7 +5,7 @@ import { formatEventId, parseEventId, type EventId } from '../rooms/event-id.js'
  * event: every instance makes the same bytes of it.
  *
  * - `batch`: messages; `to.n - from.n` is their number, `data` the JSON array of them.
- * - `gap`: messages may be lost between `from` and `to`; `data` is the JSON of the event. It begins a new term.
+ * - `gap`: messages may be lost between `from` and `to`; `data` is the JSON of the event. It begins a new term, and numbers nothing.
  * - `end`: the room is over; `data` is what was published with its end, `to` is `from`. Not in the log but beside it,
  *   as the tombstone.
  *
@@ -47,7 +47,7 @@ function isSound ({ kind, from, to, data }: LogEntry): boolean {
   if (/[\r\n]/.test(data)) return false
   try {
     const value: unknown = JSON.parse(data)
-    if (kind === 'gap') return typeof value === 'object' && value !== null && !Array.isArray(value) && to.term >= from.term
+    if (kind === 'gap') return typeof value === 'object' && value !== null && !Array.isArray(value) && to.term > from.term && to.n === from.n
     return Array.isArray(value) && value.length > 0 && value.length === to.n - from.n && to.term >= from.term &&
       value.every((message) => typeof message === 'string')
   } catch {

@@ -19,16 +19,20 @@ export class LogReader {
     if (entry.kind === 'end') this.#endPayload = entry.data
   }
 
-  /** @returns the entries that are not in the view yet */
-  async read (): Promise<LogEntry[]> {
-    return await this.broker.readLog(this.roomId, this.view.hasBegun ? this.view.place : undefined)
+  /**
+   * @param term of the owner: what is later was not written by an instance, or the room has another owner by now
+   * @returns the entries that are not in the view yet
+   */
+  async read (term: number): Promise<LogEntry[]> {
+    const entries = await this.broker.readLog(this.roomId, this.view.hasBegun ? this.view.place : undefined)
+    return entries.filter(({ to }) => to.term <= term)
   }
 
   /**
    * Reads until nothing newer is heard of.
    *
    * @param tail the last entry, as far as it is known
-   * @param term of the owner: where a log that is empty begins
+   * @param term of the owner: where a log that is empty begins, and what is in it ends
    * @param isVoid whether that is not wanted any more
    * @returns false when it became void
    */
@@ -37,9 +41,9 @@ export class LogReader {
     do {
       const before = place
       this.#newest = undefined
-      const entries = await this.read()
+      const entries = await this.read(term)
       if (isVoid()) return false
-      place = this.view.catchUp(entries, tail, term)
+      place = this.view.catchUp(entries, tail !== undefined && tail.term <= term ? tail : undefined, term)
       // What is newer and not in the log was never logged.
       if (place === before) break
     } while (this.#newest !== undefined && compareEventIds(this.#newest, place) > 0)

@@ -15,6 +15,8 @@ import { Tenure } from './tenure.js'
 
 /** Pause before something the broker could not do is tried again. */
 const RETRY_MS = 1000
+/** So often in RETRY_MS a room may ask who owns it; past it the next time is when they are over. What makes it ask may come from anybody. */
+const MAX_ASKS = 10
 /** Who has not heard everything lets others be first for so long. */
 const COURTESY_MS = 1000
 
@@ -75,6 +77,9 @@ export class Sequencer implements RoomListener, OwnerWatcher {
   /** The end was heard; nothing counts that is heard after it. */
   #hasHeardEnd = false
   #cancelRetry: (() => void) | undefined
+  /** How often it was asked since when. */
+  #asks = 0
+  #askingSinceMs = -Infinity
   /** When messages were heard that are not said yet: the oldest, and the newest. */
   #oldestHeardAtMs: number | undefined
   #newestHeardAtMs: number | undefined
@@ -194,6 +199,9 @@ export class Sequencer implements RoomListener, OwnerWatcher {
   onLogged (entry: LogEntry) {
     if (this.#role.type !== 'follower') {
       this.#reader.note(entry)
+    } else if (entry.to.term > this.#role.owner.term) {
+      // It has another owner, whose claim was not heard, or nobody has who may write it.
+      this.#ask()
     } else if (compareEventIds(entry.from, this.#view.place) === 0) {
       if (entry.kind === 'end') return this.#sayEnd(entry.data)
       this.#view.take(entry)
@@ -282,7 +290,7 @@ export class Sequencer implements RoomListener, OwnerWatcher {
    * @param replaced the owner, when it is known to be dead
    */
   async #ask (replaced?: Owner) {
-    if (this.#isClosed) return
+    if (this.#isClosed || this.#hasAskedTooOften()) return
     this.#become(ASKING)
     const isVoid = this.#voidable()
     const { gate } = this.context
@@ -297,6 +305,23 @@ export class Sequencer implements RoomListener, OwnerWatcher {
     } finally {
       gate.leave()
     }
+  }
+
+  /** If so, it is asked again later; what is under way goes on until then. */
+  #hasAskedTooOften (): boolean {
+    const { clock } = this.context
+    const sinceMs = clock.now() - this.#askingSinceMs
+    if (sinceMs >= RETRY_MS) {
+      this.#askingSinceMs = clock.now()
+      this.#asks = 0
+    }
+    if (++this.#asks <= MAX_ASKS) return false
+    if (this.#role.type !== 'asking') this.#become(ASKING)
+    this.#cancelRetry ??= clock.after(RETRY_MS - sinceMs, () => {
+      this.#cancelRetry = undefined
+      this.#ask()
+    })
+    return true
   }
 
   async #claim (dead: Owner | undefined) {
@@ -329,6 +354,7 @@ export class Sequencer implements RoomListener, OwnerWatcher {
   }
 
   #retryAfter (delayMs: number) {
+    this.#cancelRetry?.()
     this.#cancelRetry = this.context.clock.after(delayMs, () => this.#ask())
   }
 
@@ -387,7 +413,7 @@ export class Sequencer implements RoomListener, OwnerWatcher {
 
   /** The room ended while this instance did not listen; its log is complete. */
   async #conclude ({ tail, endPayload }: { tail: EventId | undefined, endPayload: string }) {
-    if (!await this.#reader.catchUp(tail, 0, this.#voidable())) return
+    if (!await this.#reader.catchUp(tail, tail?.term ?? 0, this.#voidable())) return
     this.#sayEnd(endPayload)
   }
 

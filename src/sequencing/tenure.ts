@@ -74,7 +74,7 @@ export class Tenure {
   async continueLog (reader: LogReader, reasonOfLoss: GapReason, isVoid: () => boolean): Promise<string[] | undefined> {
     const { tail, term, isComplete } = this.claim
     const isNew = tail === undefined && !this.view.hasBegun
-    const [entries, parked] = await Promise.all([reader.read(), this.context.broker.readParked(this.roomId)])
+    const [entries, parked] = await Promise.all([reader.read(term), this.context.broker.readParked(this.roomId)])
     if (isVoid()) return undefined
     this.view.catchUp(entries, tail, term)
     // In a new room nobody was promised anything before.
