@@ -8,7 +8,7 @@ local head = redis.call('LINDEX', KEYS[1], 0)
 if head then return head end
 local count = redis.call('GET', KEYS[2])
 if not count or count == '0' then return false end
-if not string.match(count, '^[1-9]%d*$') then return redis.error_reply('BADCOUNT the unbilled count is not a count') end
+if #count > 15 or not string.match(count, '^[1-9]%d*$') then return redis.error_reply('BADCOUNT the unbilled count is not a count') end
 local record = '{"key":"' .. ARGV[1] .. '","count":' .. count .. '}'
 redis.call('RPUSH', KEYS[1], record)
 redis.call('DEL', KEYS[2])

@@ -6,6 +6,8 @@ import { UUID, type Backlog, type BillingRecord, type Ledger, type OutstandingRe
 
 /** Rooms looked at by one round trip, about. */
 const ROOMS_PER_PAGE = 500
+/** Keys looked at by one round trip, about, when the index is lost. */
+const KEYS_PER_PAGE = 1000
 /** A room without counts that was not announced for so long leaves the index. While it is counted it is announced every minute. */
 const IDLE_ROOM_MS = 120_000
 /** Rooms of which it is remembered that their broken keys were said. */
@@ -37,6 +39,8 @@ const ELECTION_KEY = 'chat:billing:worker'
 export const unbilledKey = (roomId: string) => `chat:{${roomId}}:unbilled`
 export const outboxKey = (roomId: string) => `chat:{${roomId}}:outbox`
 export const parkedKey = (roomId: string) => `chat:{${roomId}}:parked`
+
+const BILLED_KEY = /^chat:\{([0-9a-f-]{36})\}:(?:unbilled|outbox)$/
 
 /** @returns undefined for what is no record */
 export function parseRecord (json: string): BillingRecord | undefined {
@@ -79,23 +83,15 @@ export class RedisLedger implements Ledger {
   }
 
   async * outstanding (isWaiting: (roomId: string) => boolean) {
-    let cursor = '0'
-    do {
-      const [next, page] = await this.commands.zscan(INDEX_KEY, cursor, 'COUNT', ROOMS_PER_PAGE)
-      cursor = next
-      yield * await this.#cut(page, isWaiting)
-    } while (cursor !== '0')
+    for await (const page of this.#pages()) yield * await this.#cut(page, isWaiting)
   }
 
   async backlog (): Promise<Backlog> {
     let messages = 0
-    let cursor = '0'
-    do {
-      const [next, page] = await this.commands.zscan(INDEX_KEY, cursor, 'COUNT', ROOMS_PER_PAGE)
-      cursor = next
-      const keys = page.flatMap((roomId, index) => index % 2 === 0 ? [outboxKey(roomId), unbilledKey(roomId)] : [])
+    for await (const roomIds of this.#pages()) {
+      const keys = roomIds.flatMap((roomId) => [outboxKey(roomId), unbilledKey(roomId)])
       if (keys.length > 0) messages += await this.commands.billBacklog(keys.length, ...keys)
-    } while (cursor !== '0')
+    }
     return { messages, parkedRooms: await this.commands.scard(PARKED_ROOMS_KEY) }
   }
 
@@ -104,20 +100,57 @@ export class RedisLedger implements Ledger {
   }
 
   async park ({ roomId, key }: OutstandingRecord) {
-    // Listed before it is parked, and both sent at once: no parked record is without a mention.
-    const [, taken] = await Promise.all([
-      this.commands.sadd(PARKED_ROOMS_KEY, roomId),
-      this.commands.billTake(2, outboxKey(roomId), parkedKey(roomId), key)
-    ])
-    return taken === 1
+    // Listed before it is parked: no parked record is without a mention.
+    await this.commands.sadd(PARKED_ROOMS_KEY, roomId)
+    return await this.commands.billTake(2, outboxKey(roomId), parkedKey(roomId), key) === 1
   }
 
-  /** @param page rooms and the times of their announcements, by turns */
-  async #cut (page: string[], isWaiting: (roomId: string) => boolean) {
+  /** The rooms of the index, some at a time. What is no room leaves it: nothing can be counted there. */
+  async * #pages (): AsyncGenerator<string[], void, void> {
+    let cursor = '0'
+    do {
+      const [next, page] = await this.#scan(cursor)
+      cursor = next
+      // Members and scores by turns.
+      const members = page.filter((_, index) => index % 2 === 0)
+      const strangers = members.filter((member) => !UUID.test(member))
+      if (strangers.length > 0) {
+        await this.commands.zrem(INDEX_KEY, ...strangers)
+        this.log.error({ key: INDEX_KEY, members: strangers.length }, 'the index of the billing held what is no room, it is taken out')
+      }
+      yield members.filter((member) => UUID.test(member))
+    } while (cursor !== '0')
+  }
+
+  async #scan (cursor: string) {
+    const scan = async () => await this.commands.zscan(INDEX_KEY, cursor, 'COUNT', ROOMS_PER_PAGE)
+    try {
+      return await scan()
+    } catch (error) {
+      if (!(error instanceof Error && error.message.startsWith('WRONGTYPE'))) throw error
+      this.log.error({ key: INDEX_KEY }, 'a key in redis was of another type, it is made anew')
+      await this.#rebuildIndex()
+      return await scan()
+    }
+  }
+
+  /** Looks through all keys for rooms with something to bill. Rooms that are counted meanwhile announce themselves. */
+  async #rebuildIndex () {
+    await this.commands.del(INDEX_KEY)
+    let cursor = '0'
+    do {
+      const [next, page] = await this.commands.scan(cursor, 'MATCH', 'chat:{*}:*', 'COUNT', KEYS_PER_PAGE)
+      cursor = next
+      const roomIds = page.flatMap((key) => BILLED_KEY.exec(key)?.[1] ?? [])
+      if (roomIds.length > 0) await this.commands.zadd(INDEX_KEY, ...roomIds.flatMap((roomId) => [Date.now(), roomId]))
+    } while (cursor !== '0')
+  }
+
+  async #cut (roomIds: readonly string[], isWaiting: (roomId: string) => boolean) {
     const records: OutstandingRecord[] = []
     const idle: string[] = []
-    await Promise.all(page.map(async (roomId, index) => {
-      if (index % 2 === 1 || isWaiting(roomId)) return
+    await Promise.all(roomIds.map(async (roomId) => {
+      if (isWaiting(roomId)) return
       const json = await this.#next(roomId)
       if (json === null) idle.push(roomId)
       if (!json) return
@@ -131,7 +164,6 @@ export class RedisLedger implements Ledger {
 
   /** @returns undefined for a room that cannot be billed because its keys are broken */
   async #next (roomId: string) {
-    if (!UUID.test(roomId)) return this.#onBroken(roomId, 'the index holds what is no room')
     try {
       return await this.commands.billCut(outboxKey(roomId), unbilledKey(roomId), crypto.randomUUID())
     } catch (error) {

@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { connectRedis } from '../../src/broker/redis-connection.js'
 import { systemClock, type Clock } from '../../src/clock.js'
@@ -205,7 +206,7 @@ t.test('2,000 rooms are billed, sixteen at a time', async (t) => {
   t.same(await keys(rooms[0] ?? ''), [])
 })
 
-t.test('broken keys and foreign entries are said once per room, left alone, and keep nobody back', async (t) => {
+t.test('broken keys are said once per room, left alone, and keep nobody back; what is no room is said and leaves the index', async (t) => {
   const { tenant, commands, count, passUntil, pass, worker, said } = await create(t)
   const rooms = Array.from({ length: 9 }, () => crypto.randomUUID())
   const key = crypto.randomUUID()
@@ -220,9 +221,42 @@ t.test('broken keys and foreign entries are said once per room, left alone, and 
   await count(crypto.randomUUID(), 4)
   await passUntil('another sound room is billed', () => worker.billedMessages === 7)
   await pass(5000)
-  t.same(said('a room cannot be billed, its keys in redis are broken').map(({ roomId }) => roomId).sort(), [...rooms, 'no room', ''].sort())
+  t.same(said('a room cannot be billed, its keys in redis are broken').map(({ roomId }) => roomId).sort(), [...rooms].sort())
+  t.match(said('the index of the billing held what is no room, it is taken out'), [{ members: 2 }])
+  t.equal(await commands.zscore('chat:billing:rooms', 'no room'), null)
   t.equal(tenant.requests.length, 2)
   t.equal(await commands.lindex(`chat:{${rooms[0]}}:outbox`, 0), 'not JSON')
+})
+
+t.test('an index of another type is made anew from what there is to bill', async (t) => {
+  const { tenant, commands, count, passUntil, worker, said } = await create(t)
+  const rooms = Array.from({ length: 20 }, () => crypto.randomUUID())
+  await commands.set('chat:billing:rooms', 'a string')
+  for (const room of rooms.slice(1)) await commands.incrby(`chat:{${room}}:unbilled`, 2)
+  await commands.rpush(`chat:{${rooms[0]}}:outbox`, `{"key":"${crypto.randomUUID()}","count":5}`)
+  await passUntil('all is billed', () => worker.billedMessages === 43)
+  t.match(said('a key in redis was of another type, it is made anew'), [{ level: 50, key: 'chat:billing:rooms' }])
+  await count(crypto.randomUUID(), 1)
+  await passUntil('it goes on', () => worker.billedMessages === 44)
+  t.equal(tenant.requests.length, 21)
+})
+
+t.test('nobody can take the lead who does not bill', async (t) => {
+  for (const put of [(commands: Redis) => commands.lpush('chat:billing:worker', 'x'), (commands: Redis) => commands.set('chat:billing:worker', 'x'), (commands: Redis) => commands.set('chat:billing:worker', 'x', 'PX', 3_600_000)]) {
+    const redis = await startRedis(t)
+    await put(connectTenant(t, redis))
+    const { worker } = await startWorker(t, systemClock, redis.port, await TenantApi.start(t))
+    await eventually('it leads', () => worker.leads)
+  }
+})
+
+t.test('a count that is longer than a number can be is left alone', async (t) => {
+  const { commands, passUntil, said } = await create(t)
+  const room = crypto.randomUUID()
+  await commands.set(`chat:{${room}}:unbilled`, '9223372036854775807')
+  await commands.zadd('chat:billing:rooms', Date.now(), room)
+  await passUntil('it is said', () => said('a room cannot be billed, its keys in redis are broken').length === 1)
+  t.equal(await commands.get(`chat:{${room}}:unbilled`), '9223372036854775807')
 })
 
 t.test('an idle room leaves the index after two minutes, unless it has counts', async (t) => {
@@ -281,7 +315,7 @@ t.test('who has lost the lead sends nothing more, and settles what it had sent',
     return { status: 200 }
   }
   await passUntil('all it may is under way', () => tenant.requests.length === 16)
-  await commands.set('chat:billing:worker', 'another instance')
+  await commands.set('chat:billing:worker', 'another instance', 'PX', 10_000)
   await passUntil('it knows', () => !worker.leads)
   release?.()
   await eventually('what was sent is settled', () => worker.billedMessages === 16)
