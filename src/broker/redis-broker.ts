@@ -12,6 +12,8 @@ import { defineScripts, loadScripts } from './redis-scripts.js'
 
 /** Who owned a room is remembered for so long after its last message. */
 const OWNER_TTL_MS = 86_400_000
+/** More messages than publish.lua parks were not parked by it. */
+const MAX_PARKED = 1000
 /** Refusals come for every room at once: they are said only so often. */
 const REFUSAL_LOG_INTERVAL_MS = 10_000
 /** A room whose messages are counted is announced to the billing this often: more often than an idle one is forgotten there. */
@@ -76,7 +78,7 @@ export class RedisBroker implements Broker {
       keys.ownerKey(roomId), keys.logKey(roomId), keys.endedKey(roomId),
       this.instance, replaced ? `${replaced.instance}:${replaced.term}` : '', knownTerm, hasHeardAll ? '1' : '0',
       keys.signalsChannel(roomId), OWNER_TTL_MS, seen ? formatEventId(seen) : ''
-    ))
+    ), roomId)
     const tail = parseEventId(tailId)
     const endPayload = hasEnded === 1 ? payload : undefined
     // What was said with plain PUBLISH while nobody listened left no trace.
@@ -90,7 +92,7 @@ export class RedisBroker implements Broker {
       keys.ownerKey(roomId), this.instance, term, onlyToHeir ? '1' : '0', keys.batchesChannel(roomId), keys.signalsChannel(roomId)
     )
     try {
-      return await this.#answered(release()) === 1
+      return await this.#answered(release(), roomId) === 1
     } catch (error) {
       if (!onlyToHeir) this.#retrier.do(release)
       throw error
@@ -100,14 +102,16 @@ export class RedisBroker implements Broker {
   }
 
   async append (roomId: string, term: number, { kind, from, to, data }: LogEntry, { oldest, parked }: AppendOptions): Promise<boolean> {
-    const { commands, isMetered, logTtlMs } = this.#options
+    const { commands, isMetered, log, logTtlMs } = this.#options
     if (to.n > from.n) this.#announce(roomId)
     this.#gatherWrites()
-    return await this.#answered(commands.append(
+    const result = await this.#answered(commands.append(
       keys.ownerKey(roomId), keys.logKey(roomId), keys.pendingKey(roomId), unbilledKey(roomId),
       this.instance, term, kind, formatEventId(from), formatEventId(to), data, formatEventId(oldest),
       isMetered ? to.n - from.n : 0, parked, logTtlMs, OWNER_TTL_MS, keys.batchesChannel(roomId)
-    )) === 1
+    ), roomId)
+    if (result === 2) log.error({ roomId, key: `${unbilledKey(roomId)}:broken` }, 'what was not billed of a room was no count, it is set aside')
+    return result > 0
   }
 
   finish (roomId: string, term: number, last: EventId, payload: string) {
@@ -121,7 +125,7 @@ export class RedisBroker implements Broker {
 
   async readLog (roomId: string, after: EventId | undefined): Promise<LogEntry[]> {
     const start = after ? `(${formatEventId(after)}` : '-'
-    const rows = await this.#answered(this.#options.commands.xrange(keys.logKey(roomId), start, '+'))
+    const rows = await this.#answered(this.#options.commands.xrange(keys.logKey(roomId), start, '+'), roomId)
     // What is no entry is left out: its place shows as a gap.
     return rows.flatMap(([id, fields]) => {
       const { kind, from, data } = Object.fromEntries(pairsOf(fields))
@@ -131,7 +135,12 @@ export class RedisBroker implements Broker {
 
   async readParked (roomId: string): Promise<string[]> {
     const { commands, maxMessageBytes, log } = this.#options
-    const parked = await this.#answered(commands.lrange(keys.pendingKey(roomId), 0, -1))
+    const parked = await this.#answered(commands.lrange(keys.pendingKey(roomId), 0, MAX_PARKED), roomId)
+    if (parked.length > MAX_PARKED) {
+      parked.length = MAX_PARKED
+      log.warn({ roomId, bound: 'MAX_PARKED', maximum: MAX_PARKED }, 'more messages are parked than may be, the later ones are dropped')
+      await this.#answered(commands.ltrim(keys.pendingKey(roomId), 0, MAX_PARKED - 1), roomId)
+    }
     const tooLarge = parked.filter((message) => Buffer.byteLength(message) > maxMessageBytes)
     if (tooLarge.length === 0) return parked
     this.#oversizedParked += tooLarge.length
@@ -141,7 +150,7 @@ export class RedisBroker implements Broker {
   }
 
   async mark (roomId: string, word: string) {
-    const [instance, term, tail] = await this.#answered(this.#options.commands.mark(keys.ownerKey(roomId), this.instance, word, keys.signalsChannel(roomId)))
+    const [instance, term, tail] = await this.#answered(this.#options.commands.mark(keys.ownerKey(roomId), this.instance, word, keys.signalsChannel(roomId)), roomId)
     return { owner: instance === '' ? undefined : { instance, term }, tail: parseEventId(tail) }
   }
 
@@ -151,25 +160,28 @@ export class RedisBroker implements Broker {
   }
 
   async beat (leaseMs: number): Promise<string[]> {
-    return await this.#answered(this.#options.commands.beat(keys.INSTANCES_KEY, this.instance, leaseMs))
+    const [mended, ...living] = await this.#answered(this.#options.commands.beat(keys.INSTANCES_KEY, this.instance, leaseMs))
+    if (mended === 'mended') this.#options.log.error({ key: keys.INSTANCES_KEY }, 'a key in redis was of another type, it is made anew')
+    return living
   }
 
   async post (reports: readonly ViewerReport[]) {
-    await this.#answered(postViewers(this.#options.commands, this.instance, reports))
+    const mended = await this.#answered(postViewers(this.#options.commands, this.instance, reports))
+    for (const roomId of mended) this.#options.log.error({ roomId, key: keys.viewersKey(roomId) }, 'a key in redis was of another type, it is made anew')
   }
 
   async look (roomId: string): Promise<RoomState> {
-    return await this.#answered(lookAtRoom(this.#options.commands, roomId))
+    return await this.#answered(lookAtRoom(this.#options.commands, roomId), roomId)
   }
 
   async publish (roomId: string, message: string): Promise<PublishOutcome> {
-    const receivers = await this.#answered(this.#options.commands.publishOrPark(keys.pendingKey(roomId), keys.endedKey(roomId), keys.messageChannel(roomId), message))
+    const receivers = await this.#answered(this.#options.commands.publishOrPark(keys.pendingKey(roomId), keys.endedKey(roomId), keys.messageChannel(roomId), message), roomId)
     if (receivers > 0) return 'published'
     return receivers === 0 ? 'parked' : receivers === -1 ? 'room-ended' : 'parking-full'
   }
 
   async end (roomId: string, payload: string) {
-    await this.#answered(this.#options.commands.endRoom(keys.endedKey(roomId), payload, this.#options.endedTtlMs, keys.endChannel(roomId)))
+    await this.#answered(this.#options.commands.endRoom(keys.endedKey(roomId), payload, this.#options.endedTtlMs, keys.endChannel(roomId)), roomId)
   }
 
   close () {
@@ -179,24 +191,27 @@ export class RedisBroker implements Broker {
     this.#announcedAtMs.clear()
   }
 
-  /** @throws BrokerUnavailableError */
-  async #answered<T> (reply: Promise<T>): Promise<T> {
+  /**
+   * @param roomId where the reply concerns one
+   * @throws BrokerUnavailableError
+   */
+  async #answered<T> (reply: Promise<T>, roomId?: string): Promise<T> {
     try {
       return await reply
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
-      if (error instanceof Error && error.name === 'ReplyError') this.#logRefusal(reason)
+      if (error instanceof Error && error.name === 'ReplyError') this.#logRefusal(reason, roomId)
       // The cause is left out on purpose: ioredis keeps the arguments of the command in it.
       throw new BrokerUnavailableError(reason)
     }
   }
 
-  #logRefusal (reason: string) {
+  #logRefusal (reason: string, roomId: string | undefined) {
     const { clock, log } = this.#options
     const nowMs = clock.now()
     if (nowMs - this.#refusalLoggedAtMs < REFUSAL_LOG_INTERVAL_MS) return
     this.#refusalLoggedAtMs = nowMs
-    log.error({ reason }, 'redis refuses a command, retrying')
+    log.error({ reason, ...(roomId !== undefined && { roomId }) }, 'redis refuses a command, retrying')
   }
 
   /** What many rooms log in one go leaves with one system call, which costs more than all else of an append. */

@@ -13,7 +13,7 @@ declare module 'ioredis' {
     endRoom (ended: string, ...args: Array<string | number>): Result<number, Context>
     announce (index: string, roomId: string): Result<null, Context>
     beat (instances: string, ...args: Array<string | number>): Result<string[], Context>
-    reportViewers (viewers: string, ...args: Array<string | number>): Result<null, Context>
+    reportViewers (viewers: string, ...args: Array<string | number>): Result<number, Context>
     living (instances: string): Result<string[], Context>
   }
 }

@@ -9,11 +9,12 @@ const BOARD_TTL_MS = 86_400_000
 const MAX_COUNTS_LENGTH = 65_536
 const COUNT = /^\d{1,9}$/
 
-/** Posts reports with one write to the connection. */
-export async function postViewers (commands: Redis, instance: string, reports: readonly ViewerReport[]): Promise<void> {
-  await inOneWrite(commands, reports.map(({ roomId, viewers, dead }) => (
+/** Posts reports with one write to the connection. @returns the rooms whose key was of another type */
+export async function postViewers (commands: Redis, instance: string, reports: readonly ViewerReport[]): Promise<string[]> {
+  const answers = await inOneWrite(commands, reports.map(({ roomId, viewers, dead }) => (
     ['reportViewers', keys.viewersKey(roomId), keys.signalsChannel(roomId), BOARD_TTL_MS, instance, viewers, ...dead]
   )))
+  return reports.flatMap(({ roomId }, index) => answers[index] === 1 ? [roomId] : [])
 }
 
 /** Asks Redis for a room: by single commands, for the keys of a room and that of the instances are not in one slot. */
