@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
@@ -102,6 +102,37 @@ IP_REQ_PER_10S=100000
   }
 }
 
+/** A secret in each file that must not get into the image, in a copy of the project: it is built from the cache. It is removed with the test. */
+function plantSecrets (t: Test, secret: string, files: readonly string[]): string {
+  const folder = mkdtempSync(join(tmpdir(), 'chat-image-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const left = /^(node_modules|\.git|\.tap|dist)$/
+  cpSync(ROOT, folder, { recursive: true, filter: (path) => !left.test(basename(path)) })
+  for (const file of files) {
+    mkdirSync(join(folder, dirname(file)), { recursive: true })
+    writeFileSync(join(folder, file), secret)
+  }
+  return folder
+}
+
+/** Builds the image, and takes it apart. @returns the files of its own layers, and how often a text is in them or in what it says of itself */
+async function buildAndSearch (t: Test, context: string, text: string) {
+  const image = `chat-test-${randomBytes(6).toString('hex')}`
+  await run(['docker', 'build', '--quiet', '--file', join(context, 'deploy/Dockerfile'), '--tag', image, context], BUILD_TIMEOUT_MS)
+  t.teardown(() => run(['docker', 'rmi', image]))
+  const folder = mkdtempSync(join(tmpdir(), 'chat-layers-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const count = async (name: string) => (JSON.parse(await run(['docker', 'image', 'inspect', '--format', '{{json .RootFS.Layers}}', name])) as unknown[]).length
+  const below = await count('node:24-bookworm-slim')
+  await run(['sh', '-c', `docker save ${image} | tar --extract --directory ${folder}`])
+  const [{ Layers: layers }] = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')) as [{ Layers: string[] }]
+  const own = layers.slice(below).map((layer) => join(folder, layer))
+  const files = (await Promise.all(own.map((layer) => run(['tar', '--list', '--file', layer])))).join('\n').split('\n')
+  const found = await Promise.all(own.map((layer) => run(['sh', '-c', `tar --extract --to-stdout --file ${layer} | grep --text --count ${text} || true`])))
+  const described = await run(['docker', 'image', 'inspect', image]) + await run(['docker', 'history', '--no-trunc', image])
+  return { files, found: found.reduce((sum, lines) => sum + Number(lines), described.includes(text) ? 1 : 0) }
+}
+
 const compose = await findCompose()
 const skip = await reasonToSkip()
 
@@ -168,8 +199,23 @@ t.test('the stack of docker-compose', { ...(skip === undefined ? {} : { skip }),
   await t.test('an instance is not root, cannot change its files, and is healthy', async (t) => {
     t.equal(await inInstance('id', '-un'), 'node')
     await t.rejects(inInstance('touch', '/app/file'), /Read-only file system/)
+    const status = await inInstance('cat', '/proc/1/status')
+    for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb']) t.match(status, new RegExp(`^${set}:\\s+0+$`, 'm'), `no capability: ${set}`)
+    t.match(status, /^NoNewPrivs:\s+1$/m)
     const [id = ''] = await containers('chat')
     await eventually('it is healthy', async () => await run(['docker', 'inspect', '--format', '{{.State.Health.Status}}', id]) === 'healthy', COMMAND_TIMEOUT_MS)
+  })
+
+  await t.test('the image has the server and what it uses, and nothing else of the folder it was built in', async (t) => {
+    const secret = randomBytes(24).toString('hex')
+    const context = plantSecrets(t, secret, ['.env', '.git/config', 'keys.json', 'tls.pem', 'test/secret.txt', 'node_modules/secret.js', 'dist/secret.js'])
+    const { files, found } = await buildAndSearch(t, context, secret)
+    t.equal(found, 0, 'no secret is in a layer')
+    t.ok(files.includes('app/dist/src/server.js'))
+    const others = files.filter((file) => /^app\/./.test(file) && !/^app\/(node_modules\/|dist\/(src|plugins)\/|dist\/$|package\.json$)/.test(file))
+    t.same(others, [])
+    t.same(files.filter((file) => /^app\/(?!node_modules).*(\.env|\.pem|\.test\.js|\.git\/)/.test(file)), [])
+    for (const name of ['tap', 'typescript', 'tsx']) t.notOk(files.some((file) => file.startsWith(`app/node_modules/${name}/`)), `${name} is for development`)
   })
 
   await t.test('an instance that is stopped while viewers watch exits by itself, with 0', async (t) => {
