@@ -317,10 +317,7 @@ export class Sequencer implements RoomListener, OwnerWatcher {
     }
     if (++this.#asks <= MAX_ASKS) return false
     if (this.#role.type !== 'asking') this.#become(ASKING)
-    this.#cancelRetry ??= clock.after(RETRY_MS - sinceMs, () => {
-      this.#cancelRetry = undefined
-      this.#ask()
-    })
+    if (this.#cancelRetry === undefined) this.#retryAfter(RETRY_MS - sinceMs)
     return true
   }
 
@@ -355,7 +352,10 @@ export class Sequencer implements RoomListener, OwnerWatcher {
 
   #retryAfter (delayMs: number) {
     this.#cancelRetry?.()
-    this.#cancelRetry = this.context.clock.after(delayMs, () => this.#ask())
+    this.#cancelRetry = this.context.clock.after(delayMs, () => {
+      this.#cancelRetry = undefined
+      this.#ask()
+    })
   }
 
   #reasonOfLoss (replaced: Owner | undefined): GapReason {

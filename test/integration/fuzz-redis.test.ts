@@ -8,8 +8,8 @@ import { ReconnectingViewer } from '../fixtures/reconnecting-viewer.js'
 import { connectTenant, startRedis } from '../fixtures/redis.js'
 import { TenantApi } from '../fixtures/tenant-api.js'
 
-/** FUZZ_SEED repeats what is done, though not what happens meanwhile; FUZZ_ROUNDS makes it longer. */
-const SEED = Number(process.env['FUZZ_SEED'] ?? Date.now() % 1_000_000)
+/** FUZZ_SEED makes another run, the same each time but for what happens meanwhile; FUZZ_ROUNDS makes it longer. */
+const SEED = Number(process.env['FUZZ_SEED'] ?? 1)
 const ROUNDS = Number(process.env['FUZZ_ROUNDS'] ?? 600)
 const ROOMS = 12
 /** A room asks for its owner ten times a second at the most, which takes up to four scripts, at two instances. */
