@@ -11,7 +11,7 @@ declare module 'fastify' {
   }
 }
 
-/** Redis when REDIS_IP is set, else the embedded broker. */
+/** Redis when the settings say where it is, else the embedded broker. */
 export default fp(async (app) => {
   const { ENDED_TTL_MS: endedTtlMs, LOG_TTL_MS: logTtlMs, MAX_MESSAGE_BYTES: maxMessageBytes } = app.config
   const { ledger } = app

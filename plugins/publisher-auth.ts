@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import { keysOfFile, keysOfList, PublisherKeys, type Publisher } from '../src/access/publisher-keys.js'
 import { WatchedFile } from '../src/access/watched-file.js'
 import { systemClock } from '../src/clock.js'
+import { usesRedis } from '../src/config.js'
 import { apiError } from './errors.js'
 
 declare module 'fastify' {
@@ -32,10 +33,10 @@ const LOOPBACK = /^(|localhost|::1|127(\.\d{1,3}){3})$/
  * @throws Error that names a setting whose keys cannot be used
  */
 export default fp(async (app) => {
-  const { PUBLISH_API_KEYS, PUBLISH_KEYS_FILE: path, REDIS_IP, HOST } = app.config
+  const { PUBLISH_API_KEYS, PUBLISH_KEYS_FILE: path, HOST } = app.config
   const listed = keysOfList('PUBLISH_API_KEYS', PUBLISH_API_KEYS.map((key) => key.trim()).filter((key) => key !== ''))
   const isConfigured = listed.length > 0 || path !== ''
-  const mayBeOpen = REDIS_IP === '' && LOOPBACK.test(HOST)
+  const mayBeOpen = !usesRedis(app.config) && LOOPBACK.test(HOST)
   app.decorateRequest('publisher', null)
   app.decorate('publishersNeedKey', isConfigured || !mayBeOpen)
   if (!isConfigured) {

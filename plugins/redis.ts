@@ -2,10 +2,11 @@ import { once } from 'node:events'
 import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
 import { connectRedis } from '../src/broker/redis-connection.js'
+import { redisSettings } from '../src/broker/redis-settings.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Two connections, because a subscribed one takes no other commands; undefined without REDIS_IP. */
+    /** Two connections, because a subscribed one takes no other commands; undefined with the embedded broker. */
     redis: { readonly commands: Redis, readonly subscriber: Redis } | undefined
   }
 }
@@ -14,12 +15,12 @@ declare module 'fastify' {
 const START_WAIT_MS = 5000
 
 export default fp(async (app) => {
-  const { REDIS_IP: host, REDIS_PORT: port, REDIS_PASSWORD: password, REDIS_TIMEOUT_MS: timeoutMs } = app.config
-  if (host === '') {
+  const settings = redisSettings(app.config)
+  if (settings === undefined) {
     app.decorate('redis', undefined)
     return
   }
-  const settings = { host, port, password, timeoutMs }
+  if ('clusterNodes' in settings) throw new Error('TODO')
   const commands = connectRedis('commands', settings, app.log)
   const subscriber = connectRedis('subscriber', settings, app.log)
   app.decorate('redis', { commands, subscriber })

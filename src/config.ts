@@ -20,7 +20,16 @@ export const ConfigSchema = Type.Object({
 
   REDIS_IP: Type.String({ default: '', description: 'Host of Redis; empty: the embedded broker, one instance without Redis' }),
   REDIS_PORT: Type.Integer({ minimum: 1, maximum: 65_535, default: 6379, description: 'Port of Redis' }),
+  REDIS_URL: Type.String({ default: '', description: 'Instead of REDIS_IP and REDIS_PORT: redis://[user:password@]host[:port], or rediss:// for TLS' }),
+  REDIS_SENTINELS: Type.String({ default: '', description: 'Instead of REDIS_IP and REDIS_PORT: comma-separated host:port of the sentinels that know the master' }),
+  REDIS_SENTINEL_NAME: Type.String({ default: '', description: 'Name that the sentinels have for the master' }),
+  REDIS_SENTINEL_USERNAME: Type.String({ default: '', description: "User of the sentinels' ACL; empty: the default user" }),
+  REDIS_SENTINEL_PASSWORD: Type.String({ default: '', description: 'Password of the sentinels; empty: none' }),
+  REDIS_CLUSTER_NODES: Type.String({ default: '', description: 'Instead of REDIS_IP and REDIS_PORT: comma-separated host:port of some nodes of a Redis Cluster' }),
+  REDIS_USERNAME: Type.String({ default: '', description: "User of Redis' ACL; empty: the default user" }),
   REDIS_PASSWORD: Type.String({ default: '', description: 'Password of Redis; empty: none' }),
+  REDIS_TLS: Type.Enum(['on', 'off'], { default: 'off', description: 'Whether Redis and its sentinels are spoken to over TLS' }),
+  REDIS_TLS_CA_FILE: Type.String({ default: '', description: 'File (PEM) of the authority whose certificates Redis has; empty: those that Node.js knows' }),
   REDIS_TIMEOUT_MS: Milliseconds(5000, 'How long Redis may take to answer before the connection counts as lost', 100),
 
   TENANT_BASE_URL: Type.String({ default: '', pattern: '^(https?://.+)?$', description: 'Base URL of the tenant API, to which usage is billed; empty: nothing is billed' }),
@@ -66,3 +75,9 @@ export const ConfigSchema = Type.Object({
 
 /** The parsed configuration. PUBLISH_API_KEYS is split by env-schema's `separator`, which the schema cannot express. */
 export type Config = Omit<Static<typeof ConfigSchema>, 'PUBLISH_API_KEYS'> & { PUBLISH_API_KEYS: string[] }
+
+/** Variables each of which says where Redis is. */
+export const REDIS_PLACES = ['REDIS_IP', 'REDIS_URL', 'REDIS_SENTINELS', 'REDIS_CLUSTER_NODES'] as const
+
+/** @returns false for the embedded broker */
+export const usesRedis = (config: Config) => REDIS_PLACES.some((name) => config[name] !== '')

@@ -1,6 +1,7 @@
 import closeWithGrace from 'close-with-grace'
 import Fastify from 'fastify'
 import app, { serverOptions } from './app.js'
+import { usesRedis } from './config.js'
 
 /** Time past DRAIN_MS, HANDOVER_MS and REDIS_TIMEOUT_MS after which a close that hangs is cut short. */
 const CLOSE_GRACE_MS = 5000
@@ -18,8 +19,8 @@ process.once('SIGTERM', exitAtOnce).once('SIGINT', exitAtOnce)
 
 try {
   await server.register(app, {})
-  const { HOST, PORT, DRAIN_MS, HANDOVER_MS, REDIS_IP, REDIS_TIMEOUT_MS } = server.config
-  const host = HOST || (REDIS_IP === '' ? '127.0.0.1' : '0.0.0.0')
+  const { HOST, PORT, DRAIN_MS, HANDOVER_MS, REDIS_TIMEOUT_MS } = server.config
+  const host = HOST || (usesRedis(server.config) ? '0.0.0.0' : '127.0.0.1')
   process.off('SIGTERM', exitAtOnce).off('SIGINT', exitAtOnce)
   closeWithGrace({ delay: DRAIN_MS + HANDOVER_MS + REDIS_TIMEOUT_MS + CLOSE_GRACE_MS, logger: { error: (message: unknown) => server.log.error({ reason: String(message) }, 'closing') } }, async ({ signal, err }) => {
     if (err) server.log.fatal({ err }, 'unexpected error, closing')

@@ -11,7 +11,8 @@ const PACKAGE_OF = {
   prometheus: 'prometheus',
   promtool: 'prometheus',
   chromium: 'chromium',
-  'firefox-esr': 'firefox-esr'
+  'firefox-esr': 'firefox-esr',
+  openssl: 'openssl'
 }
 
 function isInstalled (program) {

@@ -1,15 +1,38 @@
-import { Redis } from 'ioredis'
+import { Redis, type RedisOptions } from 'ioredis'
 import type { Log } from '../log.js'
+import type { Address, RedisLogin, Sentinels } from './redis-settings.js'
 
 /** Longest pause between two attempts to reconnect. */
 const MAX_RETRY_MS = 2000
 
-export interface RedisSettings {
-  readonly host: string
-  readonly port: number
-  readonly password: string
-  /** How long Redis may take to answer before the connection counts as lost. */
-  readonly timeoutMs: number
+const retryDelayMs = (attempt: number) => Math.min(50 * 2 ** attempt, MAX_RETRY_MS) * (0.5 + Math.random() / 2)
+
+/** What ioredis needs to get to a server, or to the master that the sentinels name. */
+export function connectionOptions ({ username, password, tls, timeoutMs, ...place }: RedisLogin & (Address | Sentinels)) {
+  return {
+    ...('sentinels' in place ? sentinelOptions(place, { tls, timeoutMs }) : { host: place.host, port: place.port }),
+    connectTimeout: timeoutMs,
+    commandTimeout: timeoutMs,
+    // Two commands less that the ACL has to allow.
+    disableClientInfo: true,
+    ...(username && { username }),
+    ...(password !== '' && { password }),
+    ...(tls && { tls })
+  } satisfies RedisOptions
+}
+
+function sentinelOptions ({ sentinels, masterName, sentinelUsername, sentinelPassword }: Sentinels, { tls, timeoutMs }: Pick<RedisLogin, 'timeoutMs'> & { tls: RedisLogin['tls'] | undefined }) {
+  return {
+    sentinels: [...sentinels],
+    name: masterName,
+    sentinelCommandTimeout: timeoutMs,
+    sentinelRetryStrategy: retryDelayMs,
+    // A master that was replaced is left. Sentinels close its connections too, but not while they cannot reach it.
+    reconnectOnError: (error: Error) => /\bREADONLY\b/.test(error.message),
+    ...(sentinelUsername !== '' && { sentinelUsername }),
+    ...(sentinelPassword !== '' && { sentinelPassword }),
+    ...(tls && { enableTLSForSentinelMode: true, sentinelTLS: tls })
+  } satisfies RedisOptions
 }
 
 /**
@@ -20,22 +43,19 @@ export interface RedisSettings {
  *
  * @param name of the connection in the log and in CLIENT LIST
  */
-export function connectRedis (name: string, settings: RedisSettings, log: Log): Redis {
+export function connectRedis (name: string, settings: RedisLogin & (Address | Sentinels), log: Log): Redis {
   const redis = new Redis({
-    host: settings.host,
-    port: settings.port,
+    ...connectionOptions(settings),
     connectionName: `chat-sync-server:${name}`,
-    connectTimeout: settings.timeoutMs,
-    commandTimeout: settings.timeoutMs,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,
     maxRetriesPerRequest: 0,
-    retryStrategy: (attempt) => Math.min(50 * 2 ** attempt, MAX_RETRY_MS) * (0.5 + Math.random() / 2),
-    ...(settings.password === '' ? {} : { password: settings.password })
+    retryStrategy: retryDelayMs
   })
   logState(redis, name, log)
   watchForSilence(redis, settings.timeoutMs)
+  if ('sentinels' in settings) watchForFailover(redis, settings)
   return redis
 }
 
@@ -74,4 +94,24 @@ function watchForSilence (redis: Redis, timeoutMs: number) {
   timer.unref()
   redis.on('close', () => { givenUp = false })
   redis.once('end', () => clearInterval(timer))
+}
+
+/**
+ * Leaves a master as soon as any of its sentinels has put another in its place. While it lives it is made a replica, and its
+ * connections are closed, only some 10 s later: what it is sent until then is lost.
+ */
+function watchForFailover (redis: Redis, { sentinels, masterName, sentinelUsername: username, sentinelPassword: password, tls, timeoutMs }: RedisLogin & Sentinels) {
+  const watchers = sentinels.map((address) => {
+    const login = { ...address, username, password, timeoutMs, ...(tls && { tls }) }
+    const watcher = new Redis({ ...connectionOptions(login), enableReadyCheck: false, autoResubscribe: false, retryStrategy: retryDelayMs })
+    // One that is away is no trouble: its like say the same. If all are, the connection itself says so when it needs them.
+    watcher.on('error', () => {})
+    watcher.on('ready', () => { watcher.subscribe('+switch-master').catch(() => {}) })
+    watcher.on('message', (_channel, text) => {
+      // The name of the master, and its old and new address.
+      if (text.split(' ')[0] === masterName && redis.status !== 'reconnecting') redis.disconnect(true)
+    })
+    return watcher
+  })
+  redis.once('end', () => { for (const watcher of watchers) watcher.disconnect() })
 }

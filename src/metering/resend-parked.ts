@@ -2,6 +2,8 @@ import { parseArgs } from 'node:util'
 import Fastify from 'fastify'
 import { Redis, type Result } from 'ioredis'
 import env from '../../plugins/env.js'
+import { connectionOptions } from '../broker/redis-connection.js'
+import { redisSettings } from '../broker/redis-settings.js'
 import { luaScript } from '../lua.js'
 import { UUID } from './ledger.js'
 import { INDEX_KEY, outboxKey, PARKED_ROOMS_KEY, parkedKey, parseRecord } from './redis-ledger.js'
@@ -9,7 +11,7 @@ import { INDEX_KEY, outboxKey, PARKED_ROOMS_KEY, parkedKey, parseRecord } from '
 const USAGE = `usage: node dist/src/metering/resend-parked.js [--list] [<room id>...]
 
 Lets the billing records that the tenant API refused be sent again, each with the key it had; --list only shows them.
-Without room ids it takes those of all rooms. Redis is found by REDIS_IP, REDIS_PORT and REDIS_PASSWORD, also from .env.
+Without room ids it takes those of all rooms. Redis is found by the settings of the server, also from .env.
 Prints a line per record: room, count, key.`
 
 declare module 'ioredis' {
@@ -36,17 +38,10 @@ function parseCommandLine () {
 async function connect () {
   const app = Fastify()
   await app.register(env, {})
-  const { REDIS_IP: host, REDIS_PORT: port, REDIS_PASSWORD: password, REDIS_TIMEOUT_MS: timeoutMs } = app.config
-  if (host === '') throw new Error('REDIS_IP is not set: without Redis no record is kept')
-  const redis = new Redis({
-    host,
-    port,
-    lazyConnect: true,
-    connectTimeout: timeoutMs,
-    commandTimeout: timeoutMs,
-    retryStrategy: () => null,
-    ...(password === '' ? {} : { password })
-  })
+  const settings = redisSettings(app.config)
+  if (settings === undefined) throw new Error('REDIS_IP is not set: without Redis no record is kept')
+  if ('clusterNodes' in settings) throw new Error('TODO')
+  const redis = new Redis({ ...connectionOptions(settings), lazyConnect: true, retryStrategy: () => null, sentinelRetryStrategy: () => null })
   let reason: string | undefined
   redis.on('error', (error: Error) => { reason ??= error.message })
   redis.defineCommand('billUnpark', { lua: luaScript('bill-unpark'), numberOfKeys: 2 })
@@ -55,7 +50,7 @@ async function connect () {
     await redis.ping()
   } catch (error) {
     redis.disconnect()
-    throw new Error(`redis is not available at ${host}:${port}: ${reason ?? messageOf(error)}`)
+    throw new Error(`redis is not available${'host' in settings ? ` at ${settings.host}:${settings.port}` : ''}: ${reason ?? messageOf(error)}`)
   }
   return redis
 }
