@@ -17,7 +17,7 @@ export default fp(async (app) => {
   const { ledger } = app
   const common = { clock: systemClock, log: app.log, endedTtlMs, logTtlMs }
   const broker: Broker = app.redis
-    ? new RedisBroker({ ...app.redis, ...common, maxMessageBytes, isMetered: ledger !== undefined })
+    ? new RedisBroker({ nodes: app.redis, ...common, maxMessageBytes, isMetered: ledger !== undefined })
     : new MemoryBroker({ ...common, ...(ledger instanceof MemoryLedger && { onLogged: (roomId: string, messages: number) => ledger.count(roomId, messages) }) })
   if (!app.redis) app.log.info('no REDIS_IP: using the embedded broker, one instance, nothing is kept when it stops')
   app.decorate('broker', broker)

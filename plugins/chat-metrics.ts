@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import type { Redis } from 'ioredis'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import type { RedisNodes } from '../src/broker/redis-nodes.js'
 import type { Distribution } from '../src/counters.js'
 import type { Backlog } from '../src/metering/ledger.js'
 
@@ -96,15 +96,19 @@ function definitions (app: FastifyInstance): Definition[] {
   ]
 }
 
-function redisMetrics (connections: Record<'commands' | 'subscriber', Redis>): Definition[] {
-  const all = Object.entries(connections).map(([connection, redis]) => {
-    const state = { connection, redis, connects: Number(redis.status === 'ready') }
-    redis.on('ready', () => { state.connects++ })
-    return state
+function redisMetrics (nodes: RedisNodes): Definition[] {
+  const connects = { commands: 0, subscriber: 0 }
+  const kinds = ['commands', 'subscriber'] as const
+  nodes.onNode((node) => {
+    for (const kind of kinds) {
+      connects[kind] += Number(node[kind].status === 'ready')
+      node[kind].on('ready', () => { connects[kind]++ })
+    }
   })
+  const isUp = (kind: typeof kinds[number]) => [...nodes.all].every((node) => node[kind].status === 'ready')
   return [
-    { type: 'gauge', name: 'chat_redis_up', help: '1 while the connection to Redis is usable.', samples: () => all.map(({ connection, redis }) => [Number(redis.status === 'ready'), { connection }]) },
-    { type: 'counter', name: 'chat_redis_connects_total', help: 'How often the connection was established: more than once means that it was lost.', samples: () => all.map(({ connection, connects }) => [connects, { connection }]) }
+    { type: 'gauge', name: 'chat_redis_up', help: '1 while the connection to Redis, in a cluster each of them, is usable.', samples: () => kinds.map((connection) => [Number(isUp(connection)), { connection }]) },
+    { type: 'counter', name: 'chat_redis_connects_total', help: 'How often the connection was established: more than once, in a cluster once per master, means that it was lost.', samples: () => kinds.map((connection) => [connects[connection], { connection }]) }
   ]
 }
 

@@ -23,7 +23,7 @@ export default fp(async (app) => {
     app.decorate('billing', undefined)
     return
   }
-  const ledger = app.redis ? new RedisLedger(app.redis.commands, app.log) : new MemoryLedger(app.log)
+  const ledger = app.redis ? new RedisLedger(app.redis, app.log) : new MemoryLedger(app.log)
   const bill = tenantApi({ baseUrl, timeoutMs, clock: systemClock })
   const worker = new BillingWorker({ ledger, bill, clock: systemClock, log: app.log, intervalMs })
   app.decorate<RedisLedger | MemoryLedger>('ledger', ledger)

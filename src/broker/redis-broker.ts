@@ -3,12 +3,14 @@ import { INDEX_KEY, unbilledKey } from '../metering/redis-ledger.js'
 import { formatEventId, parseEventId, type EventId } from '../rooms/event-id.js'
 import { parseLogEntry, type LogEntry } from '../sequencing/log-entry.js'
 import { BrokerUnavailableError, type AppendOptions, type Broker, type ClaimOutcome, type Owner, type PublishOutcome, type RoomListener } from './broker.js'
+import { ClusterSubscriptions } from './cluster-subscriptions.js'
+import type { RedisNodes } from './redis-nodes.js'
 import { RedisSubscriptions, type SubscriptionOptions } from './redis-subscriptions.js'
 import { lookAtRoom, postViewers } from './redis-viewer-board.js'
 import type { RoomState, ViewerReport } from './viewer-board.js'
 import { Retrier } from './retrier.js'
 import * as keys from './redis-keys.js'
-import { defineScripts, loadScripts } from './redis-scripts.js'
+import { addScripts } from './redis-scripts.js'
 
 /** Who owned a room is remembered for so long after its last message. */
 const OWNER_TTL_MS = 86_400_000
@@ -19,9 +21,8 @@ const REFUSAL_LOG_INTERVAL_MS = 10_000
 /** A room whose messages are counted is announced to the billing this often: more often than an idle one is forgotten there. */
 const ANNOUNCE_INTERVAL_MS = 60_000
 
-export interface RedisBrokerOptions extends SubscriptionOptions {
-  /** Connection for commands. */
-  readonly commands: Redis
+export interface RedisBrokerOptions extends Omit<SubscriptionOptions, 'subscriber' | 'isSharded'> {
+  readonly nodes: RedisNodes
   readonly endedTtlMs: number
   /** How long a log is kept after its last entry. */
   readonly logTtlMs: number
@@ -29,31 +30,31 @@ export interface RedisBrokerOptions extends SubscriptionOptions {
   readonly isMetered: boolean
 }
 
-/** The broker over Redis: pub/sub, streams and scripts. Both connections belong to the caller, who closes them. */
+/** The broker over Redis: pub/sub, streams and scripts. The connections belong to the caller, who closes them. */
 export class RedisBroker implements Broker {
   readonly instance = crypto.randomUUID()
   readonly #options: RedisBrokerOptions
-  readonly #subscriptions: RedisSubscriptions
+  readonly #subscriptions: RedisSubscriptions | ClusterSubscriptions
   /** What must be written, but nobody waits for. */
   readonly #retrier: Retrier
   /** When a room was last announced to the billing. */
   readonly #announcedAtMs = new Map<string, number>()
+  /** Announcements under way, whether they are heard. */
+  readonly #announcing = new Map<string, Promise<boolean>>()
   #refusalLoggedAtMs = -Infinity
   #oversizedParked = 0
 
   constructor (options: RedisBrokerOptions) {
     this.#options = options
-    const { commands, clock, log } = options
-    defineScripts(commands)
-    commands.on('ready', this.#onReady)
-    if (commands.status === 'ready') this.#onReady()
-    this.#subscriptions = new RedisSubscriptions(options)
+    const { nodes, clock, log } = options
+    nodes.onNode(({ commands }) => addScripts(commands, nodes.isCluster))
+    this.#subscriptions = nodes.isCluster ? new ClusterSubscriptions(nodes, options) : new RedisSubscriptions({ ...options, subscriber: nodes.nodeOf('').subscriber })
     this.#retrier = new Retrier(clock, log)
   }
 
   get oversized () { return this.#subscriptions.oversized + this.#oversizedParked }
 
-  get connected () { return this.#subscriptions.connected && this.#options.commands.status === 'ready' }
+  get connected () { return this.#subscriptions.connected && this.#at(keys.INSTANCES_KEY).status === 'ready' }
 
   subscribe (roomId: string, listener: RoomListener) {
     this.#subscriptions.add(roomId, listener)
@@ -74,7 +75,7 @@ export class RedisBroker implements Broker {
   async claim (roomId: string, replaced: Owner | undefined, knownTerm: number, hasHeardAll: boolean, seen?: EventId): Promise<ClaimOutcome> {
     // Redis may have lost what it was told.
     this.#announcedAtMs.delete(roomId)
-    const [type, instance, term, tailId, hasEnded, payload] = await this.#answered(this.#options.commands.claim(
+    const [type, instance, term, tailId, hasEnded, payload] = await this.#answered(this.#at(roomId).claim(
       keys.ownerKey(roomId), keys.logKey(roomId), keys.endedKey(roomId),
       this.instance, replaced ? `${replaced.instance}:${replaced.term}` : '', knownTerm, hasHeardAll ? '1' : '0',
       keys.signalsChannel(roomId), OWNER_TTL_MS, seen ? formatEventId(seen) : ''
@@ -88,11 +89,11 @@ export class RedisBroker implements Broker {
   }
 
   async release (roomId: string, term: number, onlyToHeir: boolean): Promise<boolean> {
-    const release = () => this.#options.commands.release(
+    const release = () => this.#at(roomId).release(
       keys.ownerKey(roomId), this.instance, term, onlyToHeir ? '1' : '0', keys.batchesChannel(roomId), keys.signalsChannel(roomId)
     )
     try {
-      return await this.#answered(release(), roomId) === 1
+      return await this.#answered(this.#afterAnnouncement(roomId, release), roomId) === 1
     } catch (error) {
       if (!onlyToHeir) this.#retrier.do(release)
       throw error
@@ -102,30 +103,34 @@ export class RedisBroker implements Broker {
   }
 
   async append (roomId: string, term: number, { kind, from, to, data }: LogEntry, { oldest, parked }: AppendOptions): Promise<boolean> {
-    const { commands, isMetered, log, logTtlMs } = this.#options
+    const { isMetered, log, logTtlMs } = this.#options
     if (to.n > from.n) this.#announce(roomId)
-    this.#gatherWrites()
-    const result = await this.#answered(commands.append(
-      keys.ownerKey(roomId), keys.logKey(roomId), keys.pendingKey(roomId), unbilledKey(roomId),
-      this.instance, term, kind, formatEventId(from), formatEventId(to), data, formatEventId(oldest),
-      isMetered ? to.n - from.n : 0, parked, logTtlMs, OWNER_TTL_MS, keys.batchesChannel(roomId)
-    ), roomId)
+    const result = await this.#answered(this.#afterAnnouncement(roomId, (isAnnounced) => {
+      if (!isAnnounced) throw new Error('the billing cannot be told')
+      const commands = this.#at(roomId)
+      gatherWrites(commands)
+      return commands.append(
+        keys.ownerKey(roomId), keys.logKey(roomId), keys.pendingKey(roomId), unbilledKey(roomId),
+        this.instance, term, kind, formatEventId(from), formatEventId(to), data, formatEventId(oldest),
+        isMetered ? to.n - from.n : 0, parked, logTtlMs, OWNER_TTL_MS, keys.batchesChannel(roomId)
+      )
+    }), roomId)
     if (result === 2) log.error({ roomId, key: `${unbilledKey(roomId)}:broken` }, 'what was not billed of a room was no count, it is set aside')
     return result > 0
   }
 
   finish (roomId: string, term: number, last: EventId, payload: string) {
-    const { commands, endedTtlMs, logTtlMs } = this.#options
+    const { endedTtlMs, logTtlMs } = this.#options
     this.#announcedAtMs.delete(roomId)
-    this.#retrier.do(() => commands.finish(
+    this.#retrier.do(() => this.#afterAnnouncement(roomId, () => this.#at(roomId).finish(
       keys.ownerKey(roomId), keys.logKey(roomId), keys.endedKey(roomId),
       this.instance, term, formatEventId(last), payload, endedTtlMs, logTtlMs, keys.batchesChannel(roomId)
-    ))
+    )))
   }
 
   async readLog (roomId: string, after: EventId | undefined): Promise<LogEntry[]> {
     const start = after ? `(${formatEventId(after)}` : '-'
-    const rows = await this.#answered(this.#options.commands.xrange(keys.logKey(roomId), start, '+'), roomId)
+    const rows = await this.#answered(this.#at(roomId).xrange(keys.logKey(roomId), start, '+'), roomId)
     // What is no entry is left out: its place shows as a gap.
     return rows.flatMap(([id, fields]) => {
       const { kind, from, data } = Object.fromEntries(pairsOf(fields))
@@ -134,7 +139,8 @@ export class RedisBroker implements Broker {
   }
 
   async readParked (roomId: string): Promise<string[]> {
-    const { commands, maxMessageBytes, log } = this.#options
+    const { maxMessageBytes, log } = this.#options
+    const commands = this.#at(roomId)
     const parked = await this.#answered(commands.lrange(keys.pendingKey(roomId), 0, MAX_PARKED), roomId)
     if (parked.length > MAX_PARKED) {
       parked.length = MAX_PARKED
@@ -150,42 +156,41 @@ export class RedisBroker implements Broker {
   }
 
   async mark (roomId: string, word: string) {
-    const [instance, term, tail] = await this.#answered(this.#options.commands.mark(keys.ownerKey(roomId), this.instance, word, keys.signalsChannel(roomId)), roomId)
+    const [instance, term, tail] = await this.#answered(this.#at(roomId).mark(keys.ownerKey(roomId), this.instance, word, keys.signalsChannel(roomId)), roomId)
     return { owner: instance === '' ? undefined : { instance, term }, tail: parseEventId(tail) }
   }
 
   answerMark (roomId: string, term: number, word: string, n: number) {
     // Who gets no answer asks again.
-    this.#options.commands.answerMark(keys.ownerKey(roomId), this.instance, term, word, n, keys.batchesChannel(roomId), OWNER_TTL_MS).catch(() => {})
+    this.#afterAnnouncement(roomId, () => this.#at(roomId).answerMark(keys.ownerKey(roomId), this.instance, term, word, n, keys.batchesChannel(roomId), OWNER_TTL_MS)).catch(() => {})
   }
 
   async beat (leaseMs: number): Promise<string[]> {
-    const [mended, ...living] = await this.#answered(this.#options.commands.beat(keys.INSTANCES_KEY, this.instance, leaseMs))
+    const [mended, ...living] = await this.#answered(this.#at(keys.INSTANCES_KEY).beat(keys.INSTANCES_KEY, this.instance, leaseMs))
     if (mended === 'mended') this.#options.log.error({ key: keys.INSTANCES_KEY }, 'a key in redis was of another type, it is made anew')
     return living
   }
 
   async post (reports: readonly ViewerReport[]) {
-    const mended = await this.#answered(postViewers(this.#options.commands, this.instance, reports))
+    const mended = await this.#answered(postViewers(this.#options.nodes, this.instance, reports))
     for (const roomId of mended) this.#options.log.error({ roomId, key: keys.viewersKey(roomId) }, 'a key in redis was of another type, it is made anew')
   }
 
   async look (roomId: string): Promise<RoomState> {
-    return await this.#answered(lookAtRoom(this.#options.commands, roomId), roomId)
+    return await this.#answered(lookAtRoom(this.#options.nodes, roomId), roomId)
   }
 
   async publish (roomId: string, message: string): Promise<PublishOutcome> {
-    const receivers = await this.#answered(this.#options.commands.publishOrPark(keys.pendingKey(roomId), keys.endedKey(roomId), keys.messageChannel(roomId), message), roomId)
+    const receivers = await this.#answered(this.#at(roomId).publishOrPark(keys.pendingKey(roomId), keys.endedKey(roomId), keys.messageChannel(roomId), message), roomId)
     if (receivers > 0) return 'published'
     return receivers === 0 ? 'parked' : receivers === -1 ? 'room-ended' : 'parking-full'
   }
 
   async end (roomId: string, payload: string) {
-    await this.#answered(this.#options.commands.endRoom(keys.endedKey(roomId), payload, this.#options.endedTtlMs, keys.endChannel(roomId)), roomId)
+    await this.#answered(this.#at(roomId).endRoom(keys.endedKey(roomId), payload, this.#options.endedTtlMs, keys.endChannel(roomId)), roomId)
   }
 
   close () {
-    this.#options.commands.off('ready', this.#onReady)
     this.#subscriptions.close()
     this.#retrier.close()
     this.#announcedAtMs.clear()
@@ -214,23 +219,42 @@ export class RedisBroker implements Broker {
     log.error({ reason, ...(roomId !== undefined && { roomId }) }, 'redis refuses a command, retrying')
   }
 
-  /** What many rooms log in one go leaves with one system call, which costs more than all else of an append. */
-  #gatherWrites () {
-    const { stream } = this.#options.commands
-    if (stream === undefined || stream.writableCorked > 0) return
-    stream.cork()
-    process.nextTick(() => stream.uncork())
-  }
-
-  readonly #onReady = () => loadScripts(this.#options.commands)
-
   /** The billing looks only at rooms it was told of, so it is told before a message is counted. */
   #announce (roomId: string) {
-    const { commands, clock, isMetered } = this.#options
+    const { nodes, clock, isMetered } = this.#options
     if (!isMetered || clock.now() - (this.#announcedAtMs.get(roomId) ?? -Infinity) < ANNOUNCE_INTERVAL_MS) return
     this.#announcedAtMs.set(roomId, clock.now())
-    commands.announce(INDEX_KEY, roomId).catch(() => this.#announcedAtMs.delete(roomId))
+    const announced = this.#at(INDEX_KEY).announce(INDEX_KEY, roomId).then(() => true, () => {
+      this.#announcedAtMs.delete(roomId)
+      return false
+    })
+    if (!nodes.isCluster) return
+    this.#announcing.set(roomId, announced)
+    // The first thing to happen then, so that what is sent later does not overtake what waits.
+    announced.then(() => { if (this.#announcing.get(roomId) === announced) this.#announcing.delete(roomId) })
   }
+
+  /**
+   * What was sent before on the same connection is done before. In a cluster the announcement goes to another server: what is to be
+   * done to the room after it waits, in its order.
+   *
+   * @param send is told whether the billing knows of the room
+   */
+  #afterAnnouncement<T> (roomId: string, send: (isAnnounced: boolean) => Promise<T>): Promise<T> {
+    const announcing = this.#announcing.get(roomId)
+    return announcing === undefined ? send(true) : announcing.then(send)
+  }
+
+  #at (key: string): Redis {
+    return this.#options.nodes.nodeOf(key).commands
+  }
+}
+
+/** What many rooms log in one go leaves with one system call, which costs more than all else of an append. */
+function gatherWrites ({ stream }: Redis) {
+  if (stream === undefined || stream.writableCorked > 0) return
+  stream.cork()
+  process.nextTick(() => stream.uncork())
 }
 
 function * pairsOf (fields: readonly string[]): Generator<[string, string]> {

@@ -27,8 +27,6 @@ function sentinelOptions ({ sentinels, masterName, sentinelUsername, sentinelPas
     name: masterName,
     sentinelCommandTimeout: timeoutMs,
     sentinelRetryStrategy: retryDelayMs,
-    // A master that was replaced is left. Sentinels close its connections too, but not while they cannot reach it.
-    reconnectOnError: (error: Error) => /\bREADONLY\b/.test(error.message),
     ...(sentinelUsername !== '' && { sentinelUsername }),
     ...(sentinelPassword !== '' && { sentinelPassword }),
     ...(tls && { enableTLSForSentinelMode: true, sentinelTLS: tls })
@@ -42,8 +40,9 @@ function sentinelOptions ({ sentinels, masterName, sentinelUsername, sentinelPas
  * must not happen again. A connection whose peer is silent is found by a ping every `timeoutMs`.
  *
  * @param name of the connection in the log and in CLIENT LIST
+ * @param onErrorReply told of each error that Redis answers
  */
-export function connectRedis (name: string, settings: RedisLogin & (Address | Sentinels), log: Log): Redis {
+export function connectRedis (name: string, settings: RedisLogin & (Address | Sentinels), log: Log, onErrorReply?: (message: string) => void): Redis {
   const redis = new Redis({
     ...connectionOptions(settings),
     connectionName: `chat-sync-server:${name}`,
@@ -51,7 +50,12 @@ export function connectRedis (name: string, settings: RedisLogin & (Address | Se
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,
     maxRetriesPerRequest: 0,
-    retryStrategy: retryDelayMs
+    retryStrategy: retryDelayMs,
+    reconnectOnError ({ message }) {
+      onErrorReply?.(message)
+      // A master that was replaced is left. Sentinels close its connections too, but not while they cannot reach it.
+      return 'sentinels' in settings && /\bREADONLY\b/.test(message)
+    }
   })
   logState(redis, name, log)
   watchForSilence(redis, settings.timeoutMs)

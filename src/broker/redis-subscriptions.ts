@@ -10,6 +10,8 @@ import { batchesChannel, endChannel, messageChannel, signalsChannel } from './re
 const ROOMS_PER_SUBSCRIBE = 500
 /** A flood of too large messages is said only so often. */
 const OVERSIZED_LOG_INTERVAL_MS = 10_000
+/** Subscriptions that Redis ends come one by one: all of them are looked for at once. */
+const CHECK_MS = 20
 /** Pause before a subscription that failed is tried again. */
 const RETRY_MS = 1000
 
@@ -20,6 +22,8 @@ export interface SubscriptionOptions {
   readonly log: Log
   /** Larger messages are dropped; an end whose payload is larger ends the room with `{}`. */
   readonly maxMessageBytes: number
+  /** Whether what instances tell each other comes on sharded channels, as in a cluster. */
+  readonly isSharded?: boolean
 }
 
 /** Who listens to which room. Restores what was subscribed to when a lost connection is back. */
@@ -35,6 +39,7 @@ export class RedisSubscriptions {
   #connection = 0
   #refused = false
   #cancelRetry: (() => void) | undefined
+  #cancelCheck: (() => void) | undefined
   #oversized = 0
   #oversizedLoggedAtMs = -Infinity
 
@@ -42,6 +47,8 @@ export class RedisSubscriptions {
     this.#options = options
     const { subscriber } = options
     subscriber.on('message', this.#onMessage)
+    subscriber.on('smessage', this.#onMessage)
+    subscriber.on('moved', this.#onMoved)
     subscriber.on('ready', this.#onReady)
     subscriber.on('close', this.#onClose)
     if (subscriber.status === 'ready') this.#onReady()
@@ -81,38 +88,71 @@ export class RedisSubscriptions {
     const listener = this.#listeners.get(roomId)
     if (listener === undefined) return
     this.#unsubscribed.delete(roomId)
-    const channels = [...subscribedChannels(roomId), batchesChannel(roomId)]
     // Without a connection there is no subscription either.
-    if (this.#ready) await this.#options.subscriber.unsubscribe(...channels).catch(() => {})
+    if (this.#ready) await this.#unsubscribe(roomId)
     // The room may have been added anew meanwhile.
     if (this.#listeners.get(roomId) !== listener) return
-    this.#listeners.delete(roomId)
-    // A connection that was lost meanwhile has put it back.
-    this.#unsubscribed.delete(roomId)
-    for (const channel of channels) this.#channels.delete(channel)
+    this.#delete(roomId)
+  }
+
+  /** Tells the listener nothing any more, at once. @returns whether it was told last that it is subscribed */
+  drop (roomId: string): boolean {
+    const wasSubscribed = this.#listeners.has(roomId) && !this.#unsubscribed.has(roomId)
+    this.#delete(roomId)
+    if (this.#ready) this.#unsubscribe(roomId)
+    return wasSubscribed
   }
 
   async follow (roomId: string) {
-    await this.#options.subscriber.subscribe(batchesChannel(roomId))
+    const { subscriber, isSharded } = this.#options
+    await (isSharded ? subscriber.ssubscribe(batchesChannel(roomId)) : subscriber.subscribe(batchesChannel(roomId)))
   }
 
   unfollow (roomId: string) {
-    if (this.#ready) this.#options.subscriber.unsubscribe(batchesChannel(roomId)).catch(() => {})
+    const { subscriber, isSharded } = this.#options
+    if (this.#ready) (isSharded ? subscriber.sunsubscribe(batchesChannel(roomId)) : subscriber.unsubscribe(batchesChannel(roomId))).catch(() => {})
   }
 
   close () {
     const { subscriber } = this.#options
     subscriber.off('message', this.#onMessage)
+    subscriber.off('smessage', this.#onMessage)
+    subscriber.off('moved', this.#onMoved)
     subscriber.off('ready', this.#onReady)
     subscriber.off('close', this.#onClose)
     this.#listeners.clear()
     this.#channels.clear()
     this.#unsubscribed.clear()
     this.#cancelRetry?.()
+    this.#cancelCheck?.()
   }
 
   readonly #onMessage = (channel: string, payload: string) => {
     this.#channels.get(channel)?.(payload)
+  }
+
+  /**
+   * Redis has ended sharded subscriptions: their keys are elsewhere now. It does so channel by channel, and these rooms hear nothing
+   * of other instances any more. Where their keys are is found out meanwhile (redis-cluster.ts); should they be back here, it is subscribed again.
+   */
+  readonly #onMoved = () => {
+    // Without any, ioredis passes nothing on: what is heard after the next one must come after the interruption.
+    if (!this.#options.subscriber.condition?.subscriber) this.#interruptLost()
+    else this.#cancelCheck ??= this.#options.clock.after(CHECK_MS, () => this.#interruptLost())
+  }
+
+  #interruptLost () {
+    this.#cancelCheck?.()
+    this.#cancelCheck = undefined
+    if (!this.#ready) return
+    const subscribed = this.#options.subscriber.condition?.subscriber
+    const channels = new Set(subscribed ? subscribed.channels('ssubscribe') : [])
+    for (const [roomId, listener] of this.#listeners) {
+      if (this.#unsubscribed.has(roomId) || channels.has(signalsChannel(roomId))) continue
+      this.#unsubscribed.add(roomId)
+      listener.onInterrupted()
+    }
+    if (this.#unsubscribed.size > 0) this.#retryLater()
   }
 
   readonly #onReady = () => {
@@ -142,7 +182,7 @@ export class RedisSubscriptions {
     const connection = this.#connection
     const listeners = roomIds.map((roomId) => this.#listeners.get(roomId))
     try {
-      await this.#options.subscriber.subscribe(...roomIds.flatMap(subscribedChannels))
+      await this.#subscribeChannels(roomIds)
     } catch (error) {
       // After a lost connection all begins anew with its return.
       if (connection === this.#connection) this.#onFailed(error)
@@ -160,13 +200,40 @@ export class RedisSubscriptions {
     }
   }
 
+  async #subscribeChannels (roomIds: string[]) {
+    const { subscriber, isSharded } = this.#options
+    if (!isSharded) return await subscriber.subscribe(...roomIds.flatMap((roomId) => [...contractChannels(roomId), signalsChannel(roomId)]))
+    // One command takes sharded channels of one slot only.
+    return await Promise.all([subscriber.subscribe(...roomIds.flatMap(contractChannels)), ...roomIds.map((roomId) => subscriber.ssubscribe(signalsChannel(roomId)))])
+  }
+
+  /** Never fails: without a connection there is no subscription either. */
+  async #unsubscribe (roomId: string) {
+    const { subscriber, isSharded } = this.#options
+    const [contract, internal] = [contractChannels(roomId), [signalsChannel(roomId), batchesChannel(roomId)]]
+    await (isSharded
+      ? Promise.all([subscriber.unsubscribe(...contract), subscriber.sunsubscribe(...internal)])
+      : subscriber.unsubscribe(...contract, ...internal)).catch(() => {})
+  }
+
+  #delete (roomId: string) {
+    this.#listeners.delete(roomId)
+    // A connection that was lost meanwhile has put it back.
+    this.#unsubscribed.delete(roomId)
+    for (const channel of [...contractChannels(roomId), signalsChannel(roomId), batchesChannel(roomId)]) this.#channels.delete(channel)
+  }
+
   /** A connection that is just being lost fails too, before ioredis says so: that is no refusal. */
   #onFailed (error: unknown) {
     const reason = error instanceof Error ? error.message : String(error)
-    if (!this.#refused && error instanceof Error && (error.name === 'ReplyError' || reason === 'Command timed out')) {
+    if (!this.#refused && error instanceof Error && !reason.startsWith('MOVED ') && (error.name === 'ReplyError' || reason === 'Command timed out')) {
       this.#refused = true
       this.#options.log.error({ reason }, 'redis does not subscribe, retrying')
     }
+    this.#retryLater()
+  }
+
+  #retryLater () {
     this.#cancelRetry ??= this.#options.clock.after(RETRY_MS, () => {
       this.#cancelRetry = undefined
       // One by one: a refusal of one room must not keep the others out.
@@ -192,8 +259,8 @@ export class RedisSubscriptions {
   }
 }
 
-function subscribedChannels (roomId: string): string[] {
-  return [messageChannel(roomId), endChannel(roomId), signalsChannel(roomId)]
+function contractChannels (roomId: string): string[] {
+  return [messageChannel(roomId), endChannel(roomId)]
 }
 
 const INTEGER = /^\d{1,15}$/

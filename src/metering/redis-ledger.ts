@@ -1,5 +1,6 @@
 import type { Redis, Result } from 'ioredis'
 import { LRUCache } from 'lru-cache'
+import type { RedisNodes } from '../broker/redis-nodes.js'
 import type { Log } from '../log.js'
 import { luaScript } from '../lua.js'
 import { UUID, type Backlog, type BillingRecord, type Ledger, type OutstandingRecord } from './ledger.js'
@@ -64,22 +65,24 @@ export class RedisLedger implements Ledger {
   readonly #instance = crypto.randomUUID()
   readonly #broken = new LRUCache<string, true>({ max: MAX_BROKEN_ROOMS })
 
-  /** @param commands connection for commands; it belongs to the caller */
-  constructor (private readonly commands: Redis, private readonly log: Log) {
-    commands.defineCommand('billLead', { lua: luaScript('bill-lead'), numberOfKeys: 1 })
-    commands.defineCommand('billResign', { lua: luaScript('bill-resign'), numberOfKeys: 1 })
-    commands.defineCommand('billCut', { lua: luaScript('bill-cut'), numberOfKeys: 2 })
-    commands.defineCommand('billTake', { lua: luaScript('bill-take') })
-    commands.defineCommand('billBacklog', { lua: luaScript('bill-backlog') })
-    commands.defineCommand('billForget', { lua: luaScript('bill-forget'), numberOfKeys: 1 })
+  /** @param nodes belong to the caller */
+  constructor (private readonly nodes: RedisNodes, private readonly log: Log) {
+    nodes.onNode(({ commands }) => {
+      commands.defineCommand('billLead', { lua: luaScript('bill-lead'), numberOfKeys: 1 })
+      commands.defineCommand('billResign', { lua: luaScript('bill-resign'), numberOfKeys: 1 })
+      commands.defineCommand('billCut', { lua: luaScript('bill-cut'), numberOfKeys: 2 })
+      commands.defineCommand('billTake', { lua: luaScript('bill-take') })
+      commands.defineCommand('billBacklog', { lua: luaScript('bill-backlog') })
+      commands.defineCommand('billForget', { lua: luaScript('bill-forget'), numberOfKeys: 1 })
+    })
   }
 
   async lead (leaseMs: number) {
-    return await this.commands.billLead(ELECTION_KEY, this.#instance, leaseMs) === 1
+    return await this.#at(ELECTION_KEY).billLead(ELECTION_KEY, this.#instance, leaseMs) === 1
   }
 
   async resign () {
-    await this.commands.billResign(ELECTION_KEY, this.#instance)
+    await this.#at(ELECTION_KEY).billResign(ELECTION_KEY, this.#instance)
   }
 
   async * outstanding (isWaiting: (roomId: string) => boolean) {
@@ -88,21 +91,30 @@ export class RedisLedger implements Ledger {
 
   async backlog (): Promise<Backlog> {
     let messages = 0
-    for await (const roomIds of this.#pages()) {
-      const keys = roomIds.flatMap((roomId) => [outboxKey(roomId), unbilledKey(roomId)])
-      if (keys.length > 0) messages += await this.commands.billBacklog(keys.length, ...keys)
-    }
-    return { messages, parkedRooms: await this.commands.scard(PARKED_ROOMS_KEY) }
+    for await (const roomIds of this.#pages()) messages += await this.#backlogOf(roomIds)
+    return { messages, parkedRooms: await this.#at(PARKED_ROOMS_KEY).scard(PARKED_ROOMS_KEY) }
   }
 
   async settle ({ roomId, key }: OutstandingRecord) {
-    return await this.commands.billTake(1, outboxKey(roomId), key) === 1
+    return await this.#at(roomId).billTake(1, outboxKey(roomId), key) === 1
   }
 
   async park ({ roomId, key }: OutstandingRecord) {
     // Listed before it is parked: no parked record is without a mention.
-    await this.commands.sadd(PARKED_ROOMS_KEY, roomId)
-    return await this.commands.billTake(2, outboxKey(roomId), parkedKey(roomId), key) === 1
+    await this.#at(PARKED_ROOMS_KEY).sadd(PARKED_ROOMS_KEY, roomId)
+    return await this.#at(roomId).billTake(2, outboxKey(roomId), parkedKey(roomId), key) === 1
+  }
+
+  #at (key: string): Redis {
+    return this.nodes.nodeOf(key).commands
+  }
+
+  async #backlogOf (roomIds: readonly string[]): Promise<number> {
+    const keys = roomIds.map((roomId) => [outboxKey(roomId), unbilledKey(roomId)])
+    // In a cluster a script takes keys of one slot only.
+    const lists = this.nodes.isCluster ? keys : keys.length > 0 ? [keys.flat()] : []
+    const counts = await Promise.all(lists.map((list) => this.#at(list[0] ?? '').billBacklog(list.length, ...list)))
+    return counts.reduce((sum, count) => sum + count, 0)
   }
 
   /** The rooms of the index, some at a time. What is no room leaves it: nothing can be counted there. */
@@ -115,7 +127,7 @@ export class RedisLedger implements Ledger {
       const members = page.filter((_, index) => index % 2 === 0)
       const strangers = members.filter((member) => !UUID.test(member))
       if (strangers.length > 0) {
-        await this.commands.zrem(INDEX_KEY, ...strangers)
+        await this.#at(INDEX_KEY).zrem(INDEX_KEY, ...strangers)
         this.log.error({ key: INDEX_KEY, members: strangers.length }, 'the index of the billing held what is no room, it is taken out')
       }
       yield members.filter((member) => UUID.test(member))
@@ -123,7 +135,7 @@ export class RedisLedger implements Ledger {
   }
 
   async #scan (cursor: string) {
-    const scan = async () => await this.commands.zscan(INDEX_KEY, cursor, 'COUNT', ROOMS_PER_PAGE)
+    const scan = async () => await this.#at(INDEX_KEY).zscan(INDEX_KEY, cursor, 'COUNT', ROOMS_PER_PAGE)
     try {
       return await scan()
     } catch (error) {
@@ -136,14 +148,16 @@ export class RedisLedger implements Ledger {
 
   /** Looks through all keys for rooms with something to bill. Rooms that are counted meanwhile announce themselves. */
   async #rebuildIndex () {
-    await this.commands.del(INDEX_KEY)
-    let cursor = '0'
-    do {
-      const [next, page] = await this.commands.scan(cursor, 'MATCH', 'chat:{*}:*', 'COUNT', KEYS_PER_PAGE)
-      cursor = next
-      const roomIds = page.flatMap((key) => BILLED_KEY.exec(key)?.[1] ?? [])
-      if (roomIds.length > 0) await this.commands.zadd(INDEX_KEY, ...roomIds.flatMap((roomId) => [Date.now(), roomId]))
-    } while (cursor !== '0')
+    await this.#at(INDEX_KEY).del(INDEX_KEY)
+    for (const { commands } of this.nodes.all) {
+      let cursor = '0'
+      do {
+        const [next, page] = await commands.scan(cursor, 'MATCH', 'chat:{*}:*', 'COUNT', KEYS_PER_PAGE)
+        cursor = next
+        const roomIds = page.flatMap((key) => BILLED_KEY.exec(key)?.[1] ?? [])
+        if (roomIds.length > 0) await this.#at(INDEX_KEY).zadd(INDEX_KEY, ...roomIds.flatMap((roomId) => [Date.now(), roomId]))
+      } while (cursor !== '0')
+    }
   }
 
   async #cut (roomIds: readonly string[], isWaiting: (roomId: string) => boolean) {
@@ -158,14 +172,14 @@ export class RedisLedger implements Ledger {
       if (record) records.push({ roomId, ...record })
       else this.#onBroken(roomId, 'the outbox holds what is no record')
     }))
-    if (idle.length > 0) await this.commands.billForget(INDEX_KEY, IDLE_ROOM_MS, ...idle)
+    if (idle.length > 0) await this.#at(INDEX_KEY).billForget(INDEX_KEY, IDLE_ROOM_MS, ...idle)
     return records
   }
 
   /** @returns undefined for a room that cannot be billed because its keys are broken */
   async #next (roomId: string) {
     try {
-      return await this.commands.billCut(outboxKey(roomId), unbilledKey(roomId), crypto.randomUUID())
+      return await this.#at(roomId).billCut(outboxKey(roomId), unbilledKey(roomId), crypto.randomUUID())
     } catch (error) {
       if (!(error instanceof Error && BROKEN.test(error.message))) throw error
       return this.#onBroken(roomId, error.message)

@@ -1,12 +1,18 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import Fastify from 'fastify'
 import { Redis, type Result } from 'ioredis'
 import env from '../../plugins/env.js'
+import { RedisCluster } from '../broker/redis-cluster.js'
 import { connectionOptions } from '../broker/redis-connection.js'
-import { redisSettings } from '../broker/redis-settings.js'
+import { oneServer, type RedisNodes } from '../broker/redis-nodes.js'
+import { redisSettings, type Address, type ClusterNodes, type RedisLogin, type Sentinels } from '../broker/redis-settings.js'
+import { systemClock } from '../clock.js'
 import { luaScript } from '../lua.js'
 import { UUID } from './ledger.js'
 import { INDEX_KEY, outboxKey, PARKED_ROOMS_KEY, parkedKey, parseRecord } from './redis-ledger.js'
+
+const POLL_MS = 20
 
 const USAGE = `usage: node dist/src/metering/resend-parked.js [--list] [<room id>...]
 
@@ -40,11 +46,15 @@ async function connect () {
   await app.register(env, {})
   const settings = redisSettings(app.config)
   if (settings === undefined) throw new Error('REDIS_IP is not set: without Redis no record is kept')
-  if ('clusterNodes' in settings) throw new Error('TODO')
+  const nodes = 'clusterNodes' in settings ? await connectCluster(settings) : await connectServer(settings)
+  nodes.onNode(({ commands }) => commands.defineCommand('billUnpark', { lua: luaScript('bill-unpark'), numberOfKeys: 2 }))
+  return nodes
+}
+
+async function connectServer (settings: RedisLogin & (Address | Sentinels)): Promise<RedisNodes> {
   const redis = new Redis({ ...connectionOptions(settings), lazyConnect: true, retryStrategy: () => null, sentinelRetryStrategy: () => null })
   let reason: string | undefined
   redis.on('error', (error: Error) => { reason ??= error.message })
-  redis.defineCommand('billUnpark', { lua: luaScript('bill-unpark'), numberOfKeys: 2 })
   try {
     await redis.connect()
     await redis.ping()
@@ -52,32 +62,45 @@ async function connect () {
     redis.disconnect()
     throw new Error(`redis is not available${'host' in settings ? ` at ${settings.host}:${settings.port}` : ''}: ${reason ?? messageOf(error)}`)
   }
-  return redis
+  return oneServer(redis, redis)
 }
 
-async function resend (redis: Redis, roomId: string) {
+async function connectCluster (settings: RedisLogin & ClusterNodes): Promise<RedisNodes> {
+  const ignore = () => {}
+  let reason = 'no answer'
+  const log = { debug: ignore, info: ignore, warn: ignore, error: (bindings: object) => { if ('reason' in bindings) reason = String(bindings.reason) } }
+  const cluster = new RedisCluster(settings, systemClock, log)
+  const deadlineMs = systemClock.now() + settings.timeoutMs
+  while (!cluster.isReady && systemClock.now() < deadlineMs) await pause(POLL_MS)
+  if (cluster.isReady) return cluster
+  cluster.close()
+  throw new Error(`the redis cluster is not available: ${reason}`)
+}
+
+async function resend (at: (key: string) => Redis, roomId: string) {
   // Announced before, as whoever counts does: a room with a record is in the index.
-  await redis.zadd(INDEX_KEY, Date.now(), roomId)
-  const records = await redis.billUnpark(parkedKey(roomId), outboxKey(roomId))
-  await redis.srem(PARKED_ROOMS_KEY, roomId)
+  await at(INDEX_KEY).zadd(INDEX_KEY, Date.now(), roomId)
+  const records = await at(roomId).billUnpark(parkedKey(roomId), outboxKey(roomId))
+  await at(PARKED_ROOMS_KEY).srem(PARKED_ROOMS_KEY, roomId)
   // Another one may have been parked meanwhile.
-  if (await redis.exists(parkedKey(roomId)) === 1) await redis.sadd(PARKED_ROOMS_KEY, roomId)
+  if (await at(roomId).exists(parkedKey(roomId)) === 1) await at(PARKED_ROOMS_KEY).sadd(PARKED_ROOMS_KEY, roomId)
   return records
 }
 
 async function main () {
   const { list, roomIds } = parseCommandLine()
-  const redis = await connect()
+  const nodes = await connect()
+  const at = (key: string) => nodes.nodeOf(key).commands
   try {
-    for (const roomId of roomIds.length > 0 ? roomIds : await redis.smembers(PARKED_ROOMS_KEY)) {
-      const records = list ? await redis.lrange(parkedKey(roomId), 0, -1) : await resend(redis, roomId)
+    for (const roomId of roomIds.length > 0 ? roomIds : await at(PARKED_ROOMS_KEY).smembers(PARKED_ROOMS_KEY)) {
+      const records = list ? await at(roomId).lrange(parkedKey(roomId), 0, -1) : await resend(at, roomId)
       for (const json of records) {
         const record = parseRecord(json)
         console.log(record ? `${roomId} ${record.count} ${record.key}` : `${roomId} ${json}`)
       }
     }
   } finally {
-    redis.disconnect()
+    nodes.close()
   }
 }
 

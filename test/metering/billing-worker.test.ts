@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { connectRedis } from '../../src/broker/redis-connection.js'
+import { oneServer } from '../../src/broker/redis-nodes.js'
 import { systemClock, type Clock } from '../../src/clock.js'
 import { luaScript } from '../../src/lua.js'
 import { BillingWorker } from '../../src/metering/billing-worker.js'
@@ -18,7 +19,7 @@ async function startWorker (t: Test, clock: Clock, port: number, tenant: TenantA
   const { log, lines } = recordLog()
   const commands = connectRedis('commands', { host: '127.0.0.1', port, password: '', timeoutMs: 1000 }, log)
   await eventually('redis is connected', () => commands.status === 'ready')
-  const ledger = new RedisLedger(commands, log)
+  const ledger = new RedisLedger(oneServer(commands, commands), log)
   const bill = tenantApi({ baseUrl: tenant.url, timeoutMs, clock })
   const worker = new BillingWorker({ ledger, bill, clock, log, intervalMs: INTERVAL_MS })
   t.teardown(async () => {

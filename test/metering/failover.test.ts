@@ -11,6 +11,7 @@ const module = (path: string) => JSON.stringify(new URL(`../../src/${path}.ts`, 
 /** A worker in a process of its own, with nothing around it. */
 const WORKER = `
   import { connectRedis } from ${module('broker/redis-connection')}
+  import { oneServer } from ${module('broker/redis-nodes')}
   import { systemClock as clock } from ${module('clock')}
   import { BillingWorker } from ${module('metering/billing-worker')}
   import { RedisLedger } from ${module('metering/redis-ledger')}
@@ -18,7 +19,7 @@ const WORKER = `
   const write = (bindings, msg) => console.log(JSON.stringify({ msg, ...bindings }))
   const log = { debug () {}, info: write, warn: write, error: write }
   const commands = connectRedis('commands', { host: '127.0.0.1', port: Number(process.env.REDIS_PORT), password: '', timeoutMs: 1000 }, log)
-  const ledger = new RedisLedger(commands, log)
+  const ledger = new RedisLedger(oneServer(commands, commands), log)
   const bill = tenantApi({ baseUrl: process.env.TENANT_BASE_URL, timeoutMs: 60_000, clock })
   const worker = new BillingWorker({ ledger, bill, clock, log, intervalMs: 100 })
   commands.once('ready', () => worker.start())

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { freePort } from '../../deploy/local-cluster/managed-process.js'
 import { connectRedis } from '../../src/broker/redis-connection.js'
+import { oneServer } from '../../src/broker/redis-nodes.js'
 import { systemClock } from '../../src/clock.js'
 import { BillingWorker } from '../../src/metering/billing-worker.js'
 import { RedisLedger } from '../../src/metering/redis-ledger.js'
@@ -35,7 +36,7 @@ t.test('refused records are shown, sent again with their keys, and billed', asyn
   const { log } = recordLog()
   const connection = connectRedis('commands', { host: '127.0.0.1', port: redis.port, password: 'secret', timeoutMs: 1000 }, log)
   const worker = new BillingWorker({
-    ledger: new RedisLedger(connection, log),
+    ledger: new RedisLedger(oneServer(connection, connection), log),
     bill: tenantApi({ baseUrl: tenant.url, timeoutMs: 1000, clock: systemClock }),
     clock: systemClock,
     log,

@@ -19,7 +19,7 @@ async function start (t: Test) {
 }
 
 const isAt = (server: RedisServer) => ({ app: { redis } }: Server) =>
-  [redis?.commands, redis?.subscriber].every((connection) => connection?.status === 'ready' && connection.stream.remotePort === server.port)
+  [...redis?.all ?? []].flatMap(({ commands, subscriber }) => [commands, subscriber]).every(({ status, stream }) => status === 'ready' && stream.remotePort === server.port)
 
 t.test('when the master is killed, viewers are told of a gap and go on with what is published to the new one', async (t) => {
   const { master, replica, servers, room, streams, publish } = await start(t)
@@ -52,7 +52,7 @@ t.test('a master that takes no writes any more is not used, and used again when 
   const { master, replica, servers, streams, publish } = await start(t)
   const admin = connectTenant(t, master)
   await admin.replicaof('127.0.0.1', replica.port)
-  await eventually('it is left', () => servers.every(({ app }) => app.redis?.commands.status !== 'ready'))
+  await eventually('it is left', () => servers.every(({ app }) => app.redis?.nodeOf('').commands.status !== 'ready'))
   t.ok(servers.every(({ log }) => log.some(({ reason }) => /READONLY/.test(String(reason)) || reason === 'connection closed')))
   await admin.replicaof('NO', 'ONE')
   await eventually('both instances are back', () => servers.every(isAt(master)))

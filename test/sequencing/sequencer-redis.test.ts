@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import type { RedisServer } from '../../deploy/local-cluster/redis-server.js'
 import { RedisBroker } from '../../src/broker/redis-broker.js'
 import { connectRedis } from '../../src/broker/redis-connection.js'
+import { oneServer } from '../../src/broker/redis-nodes.js'
 import { logKey } from '../../src/broker/redis-keys.js'
 import { systemClock, type Clock } from '../../src/clock.js'
 import { unbilledKey } from '../../src/metering/redis-ledger.js'
@@ -59,7 +60,7 @@ function startInstance (t: Test, { port }: RedisServer) {
   const settings = { host: '127.0.0.1', port, password: '', timeoutMs: 60_000 }
   const commands = connectRedis('commands', settings, log)
   const subscriber = connectRedis('subscriber', settings, log)
-  const broker = new RedisBroker({ commands, subscriber, clock, log, endedTtlMs: 60_000, logTtlMs: 60_000, maxMessageBytes: 1000, isMetered: true })
+  const broker = new RedisBroker({ nodes: oneServer(commands, subscriber), clock, log, endedTtlMs: 60_000, logTtlMs: 60_000, maxMessageBytes: 1000, isMetered: true })
   const registry = new RoomRegistry(broker, {
     flushIntervalMs: 5,
     flushMaxIntervalMs: 5,
