@@ -81,7 +81,8 @@ function logState (redis: Redis, name: string, log: Log) {
     log.info({ connection: name }, 'redis connected')
   })
   redis.on('error', (error: Error) => down(error.message, error.name === 'ReplyError'))
-  redis.on('close', () => down('connection closed', false))
+  // Not 'close', which comes also when it is not wanted any more.
+  redis.on('reconnecting', () => down('connection closed', false))
 }
 
 function watchForSilence (redis: Redis, timeoutMs: number) {
