@@ -106,6 +106,7 @@ function watchForSilence (redis: Redis, timeoutMs: number) {
  * connections are closed, only some 10 s later: what it is sent until then is lost.
  */
 function watchForFailover (redis: Redis, { sentinels, masterName, sentinelUsername: username, sentinelPassword: password, tls, timeoutMs }: RedisLogin & Sentinels) {
+  let isMisled = false
   const watchers = sentinels.map((address) => {
     const login = { ...address, username, password, timeoutMs, ...(tls && { tls }) }
     const watcher = new Redis({ ...connectionOptions(login), enableReadyCheck: false, autoResubscribe: false, retryStrategy: retryDelayMs })
@@ -114,9 +115,16 @@ function watchForFailover (redis: Redis, { sentinels, masterName, sentinelUserna
     watcher.on('ready', () => { watcher.subscribe('+switch-master').catch(() => {}) })
     watcher.on('message', (_channel, text) => {
       // The name of the master, and its old and new address.
-      if (text.split(' ')[0] === masterName && redis.status !== 'reconnecting') redis.disconnect(true)
+      if (text.split(' ')[0] !== masterName) return
+      if (redis.status === 'ready') redis.disconnect(true)
+      // It may be on the way to the old one. Not to be stopped now: ioredis would never try again.
+      else isMisled = redis.status === 'connecting' || redis.status === 'connect'
     })
     return watcher
+  })
+  redis.on('ready', () => {
+    if (isMisled) redis.disconnect(true)
+    isMisled = false
   })
   redis.once('end', () => { for (const watcher of watchers) watcher.disconnect() })
 }
