@@ -7,6 +7,7 @@ import { aclOfRunbook, commandsSent, refusals } from '../fixtures/acl.js'
 import { build } from '../fixtures/build.js'
 import { eventually } from '../fixtures/eventually.js'
 import { connectTenant, startRedis } from '../fixtures/redis.js'
+import { startCluster } from '../fixtures/redis-cluster.js'
 import { TenantApi } from '../fixtures/tenant-api.js'
 
 const RESEND = fileURLToPath(new URL('../../dist/src/metering/resend-parked.js', import.meta.url))
@@ -94,4 +95,38 @@ t.test('an instance of the runbook may do all that it does, and nothing else', a
 
   t.same(await refusals(admin), [], 'nothing was refused')
   t.same(await commandsSent(admin), users.allowedTo('chat'), 'nothing is allowed that is not needed')
+})
+
+t.test('in a cluster an instance may do all that it does with what the runbook adds, and nothing else', async (t) => {
+  const { masters, roomAt, env } = await startCluster(t)
+  const users = aclOfRunbook({ inCluster: true })
+  for (const { admin } of masters) {
+    await users.create(admin)
+    await admin.config('RESETSTAT')
+  }
+  const api = await TenantApi.start(t)
+  const settings = { ...env, REDIS_USERNAME: 'chat', REDIS_PASSWORD: users.passwordOf('chat'), TENANT_BASE_URL: api.url, BILLING_INTERVAL_MS: '100', VIEWER_COUNTS: 'on', PUBLISH_API_KEYS: 'key', HANDOVER_MS: '5000' }
+  const [one, other] = [await build(t, settings), await build(t, settings)]
+  const rooms = masters.map(roomAt)
+  api.answer = () => ({ status: 422 })
+  for (const room of rooms) {
+    const [first, second] = [await one.watch(room), await other.watch(room)]
+    await first.until(() => first.named('viewers').some(({ data }) => data === '{"count":2}'), 'the number of viewers')
+    const said = await fetch(`${one.url}/api/v1/chats/${room}/messages`, { method: 'POST', headers: { Authorization: 'Bearer key', 'Content-Type': 'application/json' }, body: '{}' })
+    t.equal(said.status, 202)
+    for (const stream of [first, second]) t.same(await stream.untilMessages(1), ['{}'])
+  }
+  await eventually('the records are parked', () => rooms.every((room) => api.requestsOf(room).length > 0))
+  await one.app.close()
+  api.answer = () => ({ status: 200 })
+  await eventually('parked records are sent again and billed', async () => {
+    await promisify(execFile)(process.execPath, [RESEND], { env: { PATH: process.env.PATH, ...env, REDIS_USERNAME: 'chat', REDIS_PASSWORD: users.passwordOf('chat') } })
+    return api.total() === rooms.length
+  })
+  await other.app.close()
+  const sent = new Set((await Promise.all(masters.map(({ admin }) => commandsSent(admin)))).flat())
+  t.same([...sent].filter((command) => !users.allowedTo('chat').includes(command)), [])
+  const added = users.allowedTo('chat').filter((command) => !aclOfRunbook().allowedTo('chat').includes(command))
+  t.same(added.filter((command) => !sent.has(command)), [], 'nothing is added that is not needed')
+  for (const { admin } of masters) t.same(await refusals(admin), [])
 })
