@@ -48,6 +48,8 @@ export class RedisBroker implements Broker {
     this.#options = options
     const { nodes, clock, log } = options
     nodes.onNode(({ commands }) => addScripts(commands, nodes.isCluster))
+    // A master that has taken over may not have what the billing was told, while the counts are at others.
+    nodes.onMoved(() => { for (const roomId of this.#announcedAtMs.keys()) this.#announceNow(roomId) })
     this.#subscriptions = nodes.isCluster ? new ClusterSubscriptions(nodes, options) : new RedisSubscriptions({ ...options, subscriber: nodes.nodeOf('').subscriber })
     this.#retrier = new Retrier(clock, log)
   }
@@ -221,8 +223,12 @@ export class RedisBroker implements Broker {
 
   /** The billing looks only at rooms it was told of, so it is told before a message is counted. */
   #announce (roomId: string) {
-    const { nodes, clock, isMetered } = this.#options
-    if (!isMetered || clock.now() - (this.#announcedAtMs.get(roomId) ?? -Infinity) < ANNOUNCE_INTERVAL_MS) return
+    const { clock, isMetered } = this.#options
+    if (isMetered && clock.now() - (this.#announcedAtMs.get(roomId) ?? -Infinity) >= ANNOUNCE_INTERVAL_MS) this.#announceNow(roomId)
+  }
+
+  #announceNow (roomId: string) {
+    const { nodes, clock } = this.#options
     this.#announcedAtMs.set(roomId, clock.now())
     const announced = this.#at(INDEX_KEY).announce(INDEX_KEY, roomId).then(() => true, () => {
       this.#announcedAtMs.delete(roomId)

@@ -102,6 +102,7 @@ export class RedisCluster implements RedisNodes {
   /** @param informant a server that knows more than the others */
   #refreshSoon (informant?: Member) {
     if (informant !== undefined) this.#informant = informant
+    if (this.#isWanted) return
     this.#isWanted = true
     if (this.#refreshing === undefined) this.#refreshAfter(MIN_REFRESH_MS)
   }

@@ -99,8 +99,13 @@ t.test('a room whose slot moves to another master goes on there, and back again'
     for (const stream of streams) await stream.untilMessages(n + 2)
     t.equal(await target.admin.hget(`chat:{${room}}:owner`, 'tail'), streams[0]?.lastEventId, 'logged there')
   }
+  // Maybe before anybody has noticed.
+  await move(room, from, to)
+  await move(room, to, from)
+  await eventually('both instances listen again', () => isHeardAt(from))
+  await from.admin.publish(room, '3')
   for (const stream of streams) {
-    t.same(stream.messages, ['0', '1', '2'])
+    t.same(await stream.untilMessages(4), ['0', '1', '2', '3'])
     for (const { data } of stream.named('gap')) t.match(JSON.parse(data), { reason: 'broker-reconnect' })
   }
   t.same(streams[0]?.events, streams[1]?.events, 'the same events under the same ids')
@@ -111,25 +116,30 @@ t.test('a room whose slot moves to another master goes on there, and back again'
   }
 })
 
-t.test('when a master is killed its rooms go on at its replica after a gap, and other rooms notice nothing', async (t) => {
+t.test('when a master is replaced or killed its rooms go on at its replica, after a gap if need be, and other rooms notice nothing', async (t) => {
   const cluster = await startCluster(t, { hasReplica: true })
-  const [killed, other] = cluster.masters
-  const { replica } = cluster
-  if (killed === undefined || other === undefined || replica === undefined) return
+  const [replaced, other] = cluster.masters
+  const killed = cluster.replica
+  if (replaced === undefined || killed === undefined || other === undefined) return
   const servers = [await build(t, { ...cluster.env, REDIS_TIMEOUT_MS: '1000' }), await build(t, { ...cluster.env, REDIS_TIMEOUT_MS: '1000' })]
-  const [lost, kept] = [cluster.roomAt(killed), cluster.roomAt(other)]
+  const [lost, kept] = [cluster.roomAt(replaced), cluster.roomAt(other)]
   const streams = await watchAll(servers, lost)
   const keptStreams = await watchAll(servers, kept)
   for (const room of [lost, kept]) await other.admin.publish(room, 'before')
   for (const stream of [...streams, ...keptStreams]) await stream.untilMessages(1)
+  await killed.admin.call('CLUSTER', 'FAILOVER')
+  await eventually('both instances are at the other master', async () => (await killed.admin.call('PUBSUB', 'NUMSUB', lost) as unknown[])[1] === 2)
+  await other.admin.publish(lost, 'between')
+  for (const stream of streams) await stream.untilMessages(2)
+  await eventually('the one replaced is in step', async () => String(await replaced.admin.info('replication')).includes('master_link_status:up'))
+  const gaps = streams.map((stream) => stream.named('gap').length)
   await killed.server.kill()
   await other.admin.publish(kept, 'meanwhile')
   for (const stream of keptStreams) await stream.untilMessages(2)
-  for (const stream of streams) await stream.until(() => stream.named('gap').length > 0, 'the gap')
+  for (const [index, stream] of streams.entries()) await stream.until(() => stream.named('gap').length > (gaps[index] ?? 0), 'the gap')
   await other.admin.publish(lost, 'after')
   for (const stream of streams) {
-    await stream.until(() => stream.messages.length === 2, 'the message')
-    t.same(stream.messages, ['before', 'after'])
+    t.same(await stream.untilMessages(3), ['before', 'between', 'after'])
     for (const { data } of stream.named('gap')) t.match(JSON.parse(data), { reason: 'broker-reconnect' })
   }
   t.same(streams[0]?.events, streams[1]?.events, 'the same events under the same ids')

@@ -43,6 +43,7 @@ t.test('a master that is replaced while it lives is left at once', async (t) => 
   await sentinel.call('SENTINEL', 'failover', 'chat')
   await eventually('the replica is the master', async () => await current() === replica)
   await eventually('both instances are there', () => servers.every(isAt(replica)))
+  t.equal((await connectTenant(t, master).role())[0], 'master', 'the sentinel takes its time to make it a replica')
   t.equal(await publish(replica, 'after'), 2)
   for (const stream of streams) t.same(await stream.untilMessages(2), ['before', 'after'])
   t.not(await current(), master)
