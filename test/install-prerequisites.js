@@ -11,8 +11,7 @@ const PACKAGE_OF = {
   prometheus: 'prometheus',
   promtool: 'prometheus',
   chromium: 'chromium',
-  'firefox-esr': 'firefox-esr',
-  openssl: 'openssl'
+  'firefox-esr': 'firefox-esr'
 }
 
 function isInstalled (program) {

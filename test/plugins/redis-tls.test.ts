@@ -1,7 +1,7 @@
 import t from 'tap'
 import { freePort } from '../../deploy/local-cluster/managed-process.js'
 import { build } from '../fixtures/build.js'
-import { makeCertificates } from '../fixtures/certificates.js'
+import { makeCertificates } from '../fixtures/redis-certificates.js'
 import { eventually } from '../fixtures/eventually.js'
 import { connectTenant, startRedis } from '../fixtures/redis.js'
 
