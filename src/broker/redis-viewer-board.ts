@@ -17,7 +17,9 @@ export async function postViewers (nodes: RedisNodes, instance: string, reports:
   const byServer = new Map<Redis, ViewerReport[]>()
   for (const report of reports) {
     const { commands } = nodes.nodeOf(report.roomId)
-    byServer.set(commands, [...byServer.get(commands) ?? [], report])
+    const others = byServer.get(commands)
+    if (others) others.push(report)
+    else byServer.set(commands, [report])
   }
   const mended = await Promise.all([...byServer].map(async ([commands, reports]) => {
     const answers = await inOneWrite(commands, reports.map(({ roomId, viewers, dead }) => (
