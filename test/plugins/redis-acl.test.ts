@@ -74,6 +74,12 @@ t.test('an instance of the runbook may do all that it does, and nothing else', a
   t.same([...first.named('gap'), ...second.named('gap')], [])
   await eventually('all is billed', () => api.total(room) === 4)
 
+  // What others put under the keys of the server is set right.
+  await admin.set('chat:billing:rooms', 'no index')
+  await eventually('the index is made anew', async () => await admin.type('chat:billing:rooms') !== 'string')
+  await admin.set(`chat:{${room}}:unbilled`, 'no count')
+  await tenant.publish(room, 'to be counted')
+  await second.untilMessages(5)
   api.answer = () => ({ status: 422 })
   const third = await other.watch(refused)
   await tenant.publish(refused, 'refused')
