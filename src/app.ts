@@ -2,6 +2,7 @@ import type { Server } from 'node:http'
 import { LogController, type FastifyHttpOptions, type FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import broker from '../plugins/broker.js'
+import clientAddress from '../plugins/client-address.js'
 import cors from '../plugins/cors.js'
 import docs from '../plugins/docs.js'
 import env, { type EnvOptions } from '../plugins/env.js'
@@ -49,6 +50,7 @@ const app: FastifyPluginAsync<EnvOptions> = async (app, options) => {
   await app.register(env, options)
   await app.register(errors)
   await app.register(cors)
+  await app.register(clientAddress)
   await app.register(publisherAuth)
   await app.register(viewerAuth)
   await app.register(docs)

@@ -16,6 +16,7 @@ export const ConfigSchema = Type.Object({
   HOST: Type.String({ default: '', description: 'Address to listen on; empty: 0.0.0.0 with Redis, 127.0.0.1 without' }),
   METRICS_PORT: Type.Integer({ minimum: 0, maximum: 65_535, default: 0, description: 'TCP port on which Prometheus finds /metrics, another one than PORT; 0: off' }),
   METRICS_HOST: Type.String({ default: '127.0.0.1', description: 'Address of that port: not for the public' }),
+  TRUST_PROXY: Type.String({ default: '', description: 'Proxies whose X-Forwarded-For is believed, comma-separated: addresses, CIDR blocks, loopback, linklocal, uniquelocal; empty: none' }),
   LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], { default: 'info', description: 'Least severe level that is logged' }),
 
   REDIS_IP: Type.String({ default: '', description: 'Host of Redis; empty: the embedded broker, one instance without Redis' }),

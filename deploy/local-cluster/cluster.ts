@@ -126,7 +126,7 @@ export class LocalCluster {
       command: 'node',
       args: [join(ROOT, 'dist/src/server.js')],
       cwd: this.#folder,
-      env: { ...this.redis.env, HOST: address, PORT: String(this.instancePort), METRICS_HOST: address, METRICS_PORT: String(this.metricsPort), ...this.options.env, ...env },
+      env: { ...this.redis.env, HOST: address, PORT: String(this.instancePort), METRICS_HOST: address, METRICS_PORT: String(this.metricsPort), TRUST_PROXY: 'loopback', ...this.options.env, ...env },
       isReady: async () => (await fetch(`${url}/health/ready`)).ok,
       onOutput: (text) => this.options.onOutput?.(`chat ${number}`, text)
     })
