@@ -16,6 +16,7 @@ const ERRORS = {
   GONE: { status: 410, ko: '종료된 채팅방입니다.', en: 'The chat room has ended.' },
   PAYLOAD_TOO_LARGE: { status: 413, ko: '요청 본문이 너무 큽니다.', en: 'The request body is too large.' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, ko: '지원하지 않는 형식입니다.', en: 'The media type is not supported.' },
+  TOO_MANY_REQUESTS: { status: 429, ko: '요청이 너무 많습니다.', en: 'Too many requests.' },
   REQUEST_HEADER_FIELDS_TOO_LARGE: { status: 431, ko: '요청 헤더가 너무 큽니다.', en: 'The request headers are too large.' },
   INTERNAL_SERVER_ERROR: { status: 500, ko: '서버 오류가 발생했습니다.', en: 'Internal server error.' },
   SERVICE_UNAVAILABLE: { status: 503, ko: '서비스를 일시적으로 사용할 수 없습니다.', en: 'The service is temporarily unavailable.' }

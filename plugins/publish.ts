@@ -50,7 +50,7 @@ const publish: FastifyPluginAsyncTypebox = async (app) => {
       ...security,
       params: SessionParams,
       body: Type.Object({}, { additionalProperties: true, description: 'Any JSON object.', examples: [{ id: 'u1', nickname: 'mina', profileImgUrl: '', message: 'hi', createdAt: '2026-11-23T09:00:00+09:00' }] }),
-      response: { 202: Accepted, ...errorResponses(...refusals, 'GONE', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE', 'SERVICE_UNAVAILABLE') }
+      response: { 202: Accepted, ...errorResponses(...refusals, 'GONE', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE', 'TOO_MANY_REQUESTS', 'SERVICE_UNAVAILABLE') }
     }
   }, async (request, reply) => {
     const outcome = await app.broker.publish(request.params.sessionId.toLowerCase(), request.jsonText)
@@ -68,7 +68,7 @@ const publish: FastifyPluginAsyncTypebox = async (app) => {
       ...security,
       params: SessionParams,
       body: Type.Unknown({ description: 'Any JSON; without a body: `{}`.', examples: [{ reason: 'broadcast over' }] }),
-      response: { 202: Accepted, ...errorResponses(...refusals, 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE', 'SERVICE_UNAVAILABLE') }
+      response: { 202: Accepted, ...errorResponses(...refusals, 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE', 'TOO_MANY_REQUESTS', 'SERVICE_UNAVAILABLE') }
     }
   }, async (request, reply) => {
     await app.broker.end(request.params.sessionId.toLowerCase(), request.jsonText || '{}')

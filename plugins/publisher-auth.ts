@@ -10,8 +10,9 @@ import { apiError } from './errors.js'
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * An `onRequest` hook for routes of publishers: answers 401 without a known key, and 403 to a key that is not for the room of
-     * the parameter `sessionId`; a route without one is for keys of all rooms. Open routes get a hook that lets all pass.
+     * An `onRequest` hook for routes of publishers: answers 401 without a known key, 403 to a key that is not for the room of
+     * the parameter `sessionId`, and 429 to who asks too often, be it with wrong keys; a route without that parameter is for keys of
+     * all rooms. On open routes no key is asked for.
      * Undefined: no keys are configured, and such routes must not exist.
      */
     authenticatePublisher: ((request: FastifyRequest, reply: FastifyReply) => Promise<void>) | undefined
@@ -33,6 +34,7 @@ const LOOPBACK = /^(|localhost|::1|127(\.\d{1,3}){3})$/
  * @throws Error that names a setting whose keys cannot be used
  */
 export default fp(async (app) => {
+  const { rateLimits } = app
   const { PUBLISH_API_KEYS, PUBLISH_KEYS_FILE: path, HOST } = app.config
   const listed = keysOfList('PUBLISH_API_KEYS', PUBLISH_API_KEYS.map((key) => key.trim()).filter((key) => key !== ''))
   const isConfigured = listed.length > 0 || path !== ''
@@ -41,7 +43,7 @@ export default fp(async (app) => {
   app.decorate('publishersNeedKey', isConfigured || !mayBeOpen)
   if (!isConfigured) {
     if (!mayBeOpen) app.log.info('neither PUBLISH_API_KEYS nor PUBLISH_KEYS_FILE: publishing over HTTP is off')
-    app.decorate('authenticatePublisher', mayBeOpen ? async () => {} : undefined)
+    app.decorate('authenticatePublisher', mayBeOpen ? rateLimits.countByAddress : undefined)
     return
   }
 
@@ -68,16 +70,18 @@ export default fp(async (app) => {
   if (verifyBearerAuth === undefined) throw new Error('@fastify/bearer-auth gives no verifyBearerAuth')
 
   app.decorate('authenticatePublisher', async (request, reply) => {
+    await rateLimits.countByAddress(request, reply)
     await new Promise<void>((resolve, reject) => {
       verifyBearerAuth(request, reply, (error) => error === undefined ? resolve() : reject(error))
     }).catch((error) => {
       reply.header('WWW-Authenticate', 'Bearer')
       throw error
     })
+    await rateLimits.countByKey(request, reply)
     // It has not been validated yet: what is no room id is in no list, and is answered with 400 where all rooms are allowed.
     const { sessionId = '' } = request.params as { sessionId?: string }
     if (request.publisher?.mayUse(sessionId)) return
     request.log.debug({ publisher: request.publisher?.name, roomId: sessionId }, 'publisher refused')
     throw apiError('FORBIDDEN')
   })
-}, { name: 'publisher-auth', dependencies: ['env', 'errors'], decorators: { fastify: ['config'] } })
+}, { name: 'publisher-auth', dependencies: ['env', 'errors', 'rate-limits'], decorators: { fastify: ['config', 'rateLimits'] } })

@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import Negotiator from 'negotiator'
 import { Type } from 'typebox'
+import { AddressPlaces, type AddressPlace } from '../src/access/address-places.js'
 import type { Permit } from '../src/access/viewer-tokens.js'
 import { releaseHttp } from '../src/release-http.js'
 import type { DisconnectReason } from '../src/rooms/disconnect-reason.js'
@@ -68,7 +69,7 @@ const schema = {
 - **\`gap\`**: messages were, or may have been, lost here: \`{"reason","from","to","missed"}\`. \`from\` and \`to\` are event ids (\`from\` may be null), \`missed\` is their number or null when unknown. Reasons: \`broker-reconnect\`, \`sequencer-lost\`, \`room-idle\`, \`overflow\`, \`slow-viewer\`, \`history-exceeded\`, \`unknown-id\`. Silence means that nothing was lost.
 - **\`viewers\`**: how many viewers the room has at present, on all instances: \`{"count"}\`. Right after the head, as soon as it is known, and when it has changed, every 5 s at the most. It has no id, for it is no part of what a viewer resumes after. Not with \`VIEWER_COUNTS=off\`.
 - **\`end\`**: the room is over; the data is what was published with its end. The stream closes, and reconnecting is answered with 204, which makes EventSource stop. Who has missed something of a room that has ended gets that first.
-- **comments** (lines that begin with a colon) keep a silent stream alive, or name the reason why the instance closes it: \`draining\`, \`max-viewers\`, \`max-rooms\`. Reconnect after the \`retry\` time, as EventSource does by itself.`,
+- **comments** (lines that begin with a colon) keep a silent stream alive, or name the reason why the instance closes it: \`draining\`, \`max-viewers\`, \`max-viewers-per-address\`, \`max-rooms\`, \`too-many-connects\`. Reconnect after the \`retry\` time, as EventSource does by itself.`,
   tags: ['viewers'],
   params: SessionParams,
   querystring: StreamQuery,
@@ -152,23 +153,29 @@ function leaveOnClose (socket: Socket, viewer: Viewer, room: Room, reqId: string
 }
 
 /** A function of its own, for the same reason. */
+function leavePlaceOnClose (socket: Socket, place: AddressPlace) {
+  socket.on('close', () => place.leave())
+}
+
+/** A function of its own, for the same reason. */
 function limitByPermit (socket: Socket, viewer: Viewer, room: Room, permit: Permit, { viewerAuth }: FastifyInstance) {
   const forget = viewerAuth?.limit(room, viewer, permit)
   if (forget !== undefined) socket.on('close', forget)
 }
 
 const viewers: FastifyPluginAsyncTypebox = async (app) => {
-  const { rooms, turnstile, config, log } = app
+  const { rooms, rateLimits, addressOf, turnstile, config, log } = app
+  const places = config.MAX_VIEWERS_PER_ADDRESS > 0 ? new AddressPlaces(config.MAX_VIEWERS_PER_ADDRESS) : undefined
 
   app.server.on('request', ({ socket }, response) => {
     if (response.socket === null) pipelined.add(socket)
   })
 
   /** EventSource takes any other status than 200 as final: so who cannot be served now is told to come back. */
-  function refuse (reply: FastifyReply, socket: Socket, roomId: string, reason: DisconnectReason) {
+  function refuse (reply: FastifyReply, socket: Socket, roomId: string, reason: DisconnectReason, waitMs = 0) {
     rooms.counters.refusals[reason]++
     reply.log.debug({ roomId, reason }, 'viewer refused')
-    openStream(reply, socket, false).write(goodbyeFrame(reason, config.RETRY_MS * (0.5 + Math.random())))
+    openStream(reply, socket, false).write(goodbyeFrame(reason, waitMs + config.RETRY_MS * (0.5 + Math.random())))
     socket.destroySoon()
   }
 
@@ -179,15 +186,22 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
     if (config.COMPRESS === 'on') vary(reply, 'Accept-Encoding')
     if (!await isNext(request, reply)) throw apiError('BAD_REQUEST')
     const { socket } = request.raw
+    const roomId = request.params.sessionId.toLowerCase()
+    const waitMs = await rateLimits.waitOfViewer(request)
+    if (waitMs > 0) return refuse(reply, socket, roomId, 'too-many-connects', waitMs)
     // Before anything is looked up: who may not watch a room does not learn whether it exists or has ended.
     const permit = app.viewerAuth === undefined ? undefined : await app.viewerAuth.authorize(request, reply)
-    const roomId = request.params.sessionId.toLowerCase()
     if (permit === 'keys-unavailable') return refuse(reply, socket, roomId, permit)
     // An empty header or parameter is no id.
     const lastEventId = request.headers['last-event-id'] || request.query.lastEventId || undefined
+    // Before a room is opened for it. Whoever takes the place gives it back: this function, or the stream when it closes.
+    const place = places?.enter(addressOf(request))
+    if (place === 'full') return refuse(reply, socket, roomId, 'max-viewers-per-address')
     const room = rooms.enter(roomId, lastEventId)
-    if (room === 'room-ended') return reply.code(204).send()
-    if (typeof room === 'string') return refuse(reply, socket, roomId, room)
+    if (typeof room === 'string') {
+      place?.leave()
+      return room === 'room-ended' ? reply.code(204).send() : refuse(reply, socket, roomId, room)
+    }
 
     if (!room.isReady) {
       await room.opened
@@ -198,6 +212,7 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
     const isOver = room.hasEnded && room.hasSeenAll(lastEventId)
     if (socket.destroyed || isOver || rooms.draining) {
       rooms.leave(room)
+      place?.leave()
       if (isOver) return reply.code(204).send()
       return refuse(reply, socket, roomId, 'draining')
     }
@@ -210,10 +225,11 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
     request.log.debug({ roomId, isResumed: lastEventId !== undefined, isGzip }, 'viewer connected')
     // Where nobody reads it, it is not kept: there are very many viewers.
     leaveOnClose(socket, viewer, room, log.level === 'debug' || log.level === 'trace' ? request.id : undefined, app)
+    if (place !== undefined) leavePlaceOnClose(socket, place)
     if (permit !== undefined) limitByPermit(socket, viewer, room, permit, app)
     room.join(viewer, { lastEventId, recent: request.query.recent })
     socket.uncork()
   })
 }
 
-export default fp(viewers, { name: 'viewers', dependencies: ['env', 'cors', 'errors', 'viewer-auth', 'turnstile', 'rooms'], decorators: { fastify: ['config', 'rooms', 'turnstile', 'viewerAuth'] } })
+export default fp(viewers, { name: 'viewers', dependencies: ['env', 'cors', 'errors', 'client-address', 'rate-limits', 'viewer-auth', 'turnstile', 'rooms'], decorators: { fastify: ['config', 'addressOf', 'rateLimits', 'rooms', 'turnstile', 'viewerAuth'] } })

@@ -13,6 +13,7 @@ import metrics from '../plugins/metrics.js'
 import page from '../plugins/page.js'
 import publish from '../plugins/publish.js'
 import publisherAuth from '../plugins/publisher-auth.js'
+import rateLimits from '../plugins/rate-limits.js'
 import redis from '../plugins/redis.js'
 import roomState from '../plugins/room-state.js'
 import rooms from '../plugins/rooms.js'
@@ -51,6 +52,7 @@ const app: FastifyPluginAsync<EnvOptions> = async (app, options) => {
   await app.register(errors)
   await app.register(cors)
   await app.register(clientAddress)
+  await app.register(rateLimits)
   await app.register(publisherAuth)
   await app.register(viewerAuth)
   await app.register(docs)

@@ -38,6 +38,8 @@ export const ConfigSchema = Type.Object({
   BILLING_TIMEOUT_MS: Milliseconds(10_000, 'How long the tenant API may take to answer', 100),
   PUBLISH_API_KEYS: Type.String({ separator: ',', default: '', description: 'Comma-separated keys for publishing over HTTP, or sha256: and their hashes; without any here or in PUBLISH_KEYS_FILE those routes exist only on the embedded broker, on a loopback HOST' }),
   PUBLISH_KEYS_FILE: Type.String({ default: '', description: 'JSON file of further such keys, with names and the rooms each is for; read again when it changes' }),
+  ADDRESS_PUBLISHES_PER_10S: Count(20_000, 0, 'Requests of publishers from one address in 10 s, also with wrong keys; more are refused with 429; 0: no limit'),
+  KEY_PUBLISHES_PER_10S: Count(20_000, 0, 'Requests of publishers with keys of one name in 10 s; more are refused with 429; 0: no limit'),
 
   FLUSH_INTERVAL_MS: Milliseconds(50, 'Time from one batch of a busy room to the next'),
   FLUSH_MAX_INTERVAL_MS: Milliseconds(500, 'What that time grows to, step by step, while the instance has more to write than it can'),
@@ -59,6 +61,8 @@ export const ConfigSchema = Type.Object({
   SUBSCRIBE_TIMEOUT_MS: Milliseconds(3000, 'How long the head of a stream waits for the subscription before it is sent anyway'),
   VIEWER_COUNTS: Type.Enum(['on', 'off'], { default: 'on', description: 'Whether viewers are told how many they are' }),
   MAX_VIEWERS: Count(0, 0, 'Viewers on this instance at the most; 0: no limit'),
+  MAX_VIEWERS_PER_ADDRESS: Count(0, 0, 'Of those, viewers of one address, or /64 of IPv6; 0: no limit'),
+  ADDRESS_CONNECTS_PER_10S: Count(20_000, 0, 'Requests for streams of one address in 10 s, after which its viewers are told to come back; 0: no limit'),
 
   VIEWER_AUTH: Type.Enum(['off', 'jwt'], { default: 'off', description: 'Who may watch: everybody, or holders of a JSON Web Token for the room' }),
   VIEWER_JWT_SECRET: Type.String({ default: '', description: 'Secret of tokens signed with HS256, 32 bytes or more' }),

@@ -14,6 +14,10 @@ export const DISCONNECT_REASONS = [
   'keys-unavailable',
   /** MAX_VIEWERS is reached. */
   'max-viewers',
+  /** MAX_VIEWERS_PER_ADDRESS is reached. */
+  'max-viewers-per-address',
+  /** ADDRESS_CONNECTS_PER_10S is reached. */
+  'too-many-connects',
   /** MAX_ROOMS is reached and none of the rooms is without viewers. */
   'max-rooms'
 ] as const

@@ -25,9 +25,10 @@ t.test('the OpenAPI document describes every route, its parameters, events and e
   const watch = document.paths['/api/v1/chats/sse-connect/{sessionId}'].get
   t.same(watch.parameters.map(({ name }: { name: string }) => name).sort(), ['last-event-id', 'lastEventId', 'recent', 'sessionId'])
   t.ok(watch.parameters.every(({ description }: { description?: string }) => description))
-  for (const word of ['gap', 'viewers', 'end', 'broker-reconnect', 'slow-viewer', 'history-exceeded', 'unknown-id', 'draining', 'max-viewers', 'max-rooms']) t.ok(watch.description.includes(word), word)
+  for (const word of ['gap', 'viewers', 'end', 'broker-reconnect', 'slow-viewer', 'history-exceeded', 'unknown-id', 'draining', 'max-viewers', 'max-viewers-per-address', 'max-rooms', 'too-many-connects']) t.ok(watch.description.includes(word), word)
   t.ok(watch.responses['200'].content['text/event-stream'])
   t.same(document.paths['/api/v1/chats/{sessionId}/messages'].post.security, [{ publishKey: [] }])
+  for (const [path, method] of [['/messages', 'post'], ['/end', 'post'], ['', 'get']] as const) t.ok(document.paths[`/api/v1/chats/{sessionId}${path}`][method].responses['429'], path)
   t.same(document.paths['/api/v1/chats/{sessionId}'].get.security, [{ publishKey: [] }])
   t.ok(app.hasRoute({ method: 'GET', url: '/docs' }))
 })
