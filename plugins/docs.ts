@@ -2,6 +2,9 @@ import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
 
+/** Hash of the one style that Swagger UI puts into its page itself; when that changes, a browser says the new one. */
+const SWAGGER_UI_STYLE = 'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='
+
 /** The OpenAPI document and a page to read it. Registered before the routes it describes. */
 export default fp(async (app) => {
   const { publishersNeedKey, viewerAuth, config } = app
@@ -35,6 +38,6 @@ Besides what each route says, any request may be answered with 400 (no HTTP, or 
   })
   await app.register(fastifySwaggerUi, {
     routePrefix: '/docs',
-    staticCSP: "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+    staticCSP: `default-src 'none'; script-src 'self'; style-src 'self' '${SWAGGER_UI_STYLE}'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
   })
 }, { name: 'docs', dependencies: ['env', 'publisher-auth', 'viewer-auth'], decorators: { fastify: ['config', 'publishersNeedKey', 'viewerAuth'] } })

@@ -180,7 +180,7 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
   }
 
   // A HEAD request must not open a stream.
-  app.get('/api/v1/chats/sse-connect/:sessionId', { schema: app.viewerAuth === undefined ? schema : guardedSchema, exposeHeadRoute: false }, async (request, reply) => {
+  app.get('/api/v1/chats/sse-connect/:sessionId', { schema: app.viewerAuth === undefined ? schema : guardedSchema, exposeHeadRoute: false, helmet: false }, async (request, reply) => {
     // The request ends before the first await, so that HTTP can be released.
     request.raw.resume()
     if (config.COMPRESS === 'on') vary(reply, 'Accept-Encoding')
@@ -232,4 +232,4 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
   })
 }
 
-export default fp(viewers, { name: 'viewers', dependencies: ['env', 'cors', 'errors', 'client-address', 'rate-limits', 'viewer-auth', 'turnstile', 'rooms'], decorators: { fastify: ['config', 'addressOf', 'rateLimits', 'rooms', 'turnstile', 'viewerAuth'] } })
+export default fp(viewers, { name: 'viewers', dependencies: ['env', 'security-headers', 'cors', 'errors', 'client-address', 'rate-limits', 'viewer-auth', 'turnstile', 'rooms'], decorators: { fastify: ['config', 'addressOf', 'rateLimits', 'rooms', 'turnstile', 'viewerAuth'] } })

@@ -17,6 +17,7 @@ import rateLimits from '../plugins/rate-limits.js'
 import redis from '../plugins/redis.js'
 import roomState from '../plugins/room-state.js'
 import rooms from '../plugins/rooms.js'
+import securityHeaders from '../plugins/security-headers.js'
 import shutdown from '../plugins/shutdown.js'
 import turnstile from '../plugins/turnstile.js'
 import viewerAuth from '../plugins/viewer-auth.js'
@@ -50,6 +51,7 @@ export const serverOptions = {
 const app: FastifyPluginAsync<EnvOptions> = async (app, options) => {
   await app.register(env, options)
   await app.register(errors)
+  await app.register(securityHeaders)
   await app.register(cors)
   await app.register(clientAddress)
   await app.register(rateLimits)
