@@ -7,6 +7,7 @@ import cors from '../plugins/cors.js'
 import docs from '../plugins/docs.js'
 import env, { type EnvOptions } from '../plugins/env.js'
 import errors, { clientErrorHandler, frameworkErrors } from '../plugins/errors.js'
+import halfOpen from '../plugins/half-open.js'
 import health from '../plugins/health.js'
 import metering from '../plugins/metering.js'
 import metrics from '../plugins/metrics.js'
@@ -27,6 +28,12 @@ import { requestId } from './request-id.js'
 /** A request must be complete within this time; a stream is complete when its head is. */
 const REQUEST_TIMEOUT_MS = 10_000
 
+/** For how long the server waits for a request. Node looks at open connections from time to time, so it may be a quarter more. */
+export function requestTimeouts (ms: number) {
+  // Node swaps the two timeouts when the one of the headers is the longer, which it is by default.
+  return { requestTimeout: ms, http: { headersTimeout: ms, connectionsCheckingInterval: ms / 4 } }
+}
+
 /** What must be known before the first plugin. */
 export const serverOptions = {
   clientErrorHandler,
@@ -34,9 +41,7 @@ export const serverOptions = {
   genReqId: requestId,
   // A query string may carry a secret: requests are logged by those who know what to leave out.
   logController: new LogController({ disableRequestLogging: true }),
-  requestTimeout: REQUEST_TIMEOUT_MS,
-  // Node swaps the two timeouts when the one of the headers is the longer, which it is by default.
-  http: { headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: REQUEST_TIMEOUT_MS / 4 },
+  ...requestTimeouts(REQUEST_TIMEOUT_MS),
   // As long as a request's head may be (16 KiB): a long id is as wrong as a short one.
   routerOptions: { maxParamLength: 16_384 },
   // While draining, the plugins decide: a viewer that got a 503 would never come back.
@@ -65,6 +70,7 @@ const app: FastifyPluginAsync<EnvOptions> = async (app, options) => {
   await app.register(rooms)
   await app.register(metrics)
   await app.register(turnstile)
+  await app.register(halfOpen)
   await app.register(viewers)
 
   await app.register(publish)

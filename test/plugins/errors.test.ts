@@ -28,20 +28,6 @@ t.test('what is not HTTP is answered with 400 and the connection is closed', asy
   }
 })
 
-t.test('headers that are too large are answered with 431', async (t) => {
-  const { url } = await build(t)
-  const answer = await sendRaw(url, `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`)
-  t.match(answer, /^HTTP\/1.1 431 [^]*"code":"REQUEST_HEADER_FIELDS_TOO_LARGE"/)
-})
-
-t.test('a request that is never completed is answered with 408 and closed, be it in its head or in its body', async (t) => {
-  const { url } = await build(t)
-  const post = `POST /api/v1/chats/${crypto.randomUUID()}/messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n`
-  for (const answer of await Promise.all([sendRaw(url, post, 30_000), sendRaw(url, `${post}\r\n{`, 30_000)])) {
-    t.match(answer, /^HTTP\/1.1 408 [^]*"code":"REQUEST_TIMEOUT"/)
-  }
-})
-
 t.test('an error of our own is a 500 that tells nothing, and is logged', async (t) => {
   const { app, url, log } = await build(t)
   app.broker.publish = () => { throw new Error('secret detail') }
