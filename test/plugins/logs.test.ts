@@ -2,6 +2,8 @@ import t from 'tap'
 import { requestId } from '../../src/request-id.js'
 import { build } from '../fixtures/build.js'
 import { eventually } from '../fixtures/eventually.js'
+import { sendRaw } from '../fixtures/http.js'
+import { makeToken } from '../fixtures/tokens.js'
 
 const ID = '0d6b7f0e-6a0c-4a3b-8c77-0b5d3c1f9e21'
 
@@ -48,4 +50,36 @@ t.test('neither messages nor keys nor query strings are logged, and nothing abov
   await stream.untilMessages(1)
   t.notMatch(JSON.stringify(log), /secret/)
   t.ok(log.slice(lines).every(({ level }) => level <= 20))
+})
+
+t.test('whatever is asked for and however it is refused, no log has a token, a key, a cookie, an address of a page or what a body says', async (t) => {
+  const { app, log, url, watch } = await build(t, { LOG_LEVEL: 'trace', VIEWER_AUTH: 'jwt', VIEWER_JWT_SECRET: 'secret-'.repeat(5), PUBLISH_API_KEYS: 'secret-key', MAX_VIEWERS: '2', KEY_PUBLISHES_PER_10S: '2', MAX_MESSAGE_BYTES: '100' })
+  const [room, other] = [crypto.randomUUID(), crypto.randomUUID()]
+  const tokenFor = async (claims: object) => await makeToken({ sub: 'secret-subject', ...claims }, { key: Buffer.from('secret-'.repeat(5)) })
+  const [good, late] = [await tokenFor({ rooms: [room] }), await tokenFor({ exp: 1 })]
+  const streamPath = `/api/v1/chats/sse-connect/${room}`
+
+  const opened = [await watch(room, `?access_token=${good}`), await watch(room, '', { Cookie: `access_token=${good}` })]
+  await (await watch(room, '', { Authorization: `Bearer ${good}` })).untilClosed()
+  const statusOf = async (path: string, headers: Record<string, string> = {}) => (await fetch(url + path, { headers })).status
+  for (const token of [late, 'secret-nonsense', `${good}x`]) {
+    t.same([await statusOf(`${streamPath}?access_token=${token}`), await statusOf(streamPath, { Authorization: `Bearer ${token}` }), await statusOf(streamPath, { Cookie: `access_token=${token}` })], [401, 401, 401])
+  }
+  t.equal(await statusOf(`/api/v1/chats/sse-connect/${other}?access_token=${good}`), 403)
+  for (const path of ['/nowhere', '/%ff', `${streamPath}/%C0`, '/api/v1/chats/sse-connect/secret-room', '/page.js', '/docs/json']) await statusOf(`${path}?access_token=${good}`, { Cookie: 'secret=secret', Referer: 'http://x/?secret' })
+  t.equal(await statusOf(`${streamPath}?recent=secret&access_token=${good}`), 400)
+
+  const post = async (route: string, body: string, key = 'secret-key', type = 'application/json') => (await fetch(`${url}/api/v1/chats/${room}/${route}`, { method: 'POST', body, headers: { 'Content-Type': type, Authorization: `Bearer ${key}` } })).status
+  t.same([await post('messages', '{"message":"secret"}'), await post('messages', '{"message":"secret"'), await post('messages', '{"message":"secret"}')], [202, 400, 429])
+  t.equal(await post('messages', '{"message":"secret"}', 'secret-guess'), 401)
+  await app.broker.publish(room, `secret ${'x'.repeat(200)}`)
+  for (const bytes of [`GET /?access_token=${good} HTTP/9.9\r\n\r\n`, `secret ${good}\r\n\r\n`, `GET /?${good} HTTP/1.1\r\nAuthorization: Bearer ${good}\r\nX: ${'secret'.repeat(4000)}\r\n\r\n`]) await sendRaw(url, bytes)
+  for (const stream of opened) await stream.untilMessages(1)
+  await app.broker.end(room, '{"reason":"secret"}')
+  for (const stream of opened) await stream.untilClosed()
+  await eventually('all of it is said', () => log.filter(({ msg }) => msg === 'viewer disconnected').length === 2)
+
+  t.ok(log.length > 20 && log.some(({ msg }) => msg === 'room ended'))
+  const parts = [...good.split('.'), ...late.split('.')]
+  t.same(log.filter((line) => /secret|access_token|bearer|cookie/i.test(JSON.stringify(line)) || parts.some((part) => JSON.stringify(line).includes(part))), [])
 })
