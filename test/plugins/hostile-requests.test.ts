@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { requestTimeouts } from '../../src/app.js'
 import { boundHalfOpen } from '../../src/half-open.js'
@@ -133,7 +133,7 @@ t.test('of too many connections without a request the oldest is cut, and no othe
   await once(idle, 'data')
   const stream = await watch(ROOM)
   t.equal(halfOpen(), 0, 'who has asked for something does not count')
-  const silent = []
+  const silent: Socket[] = []
   for (let n = 0; n < 5; n++) {
     const socket = connect(Number(port), hostname).resume()
     t.teardown(() => socket.destroy())
