@@ -143,18 +143,14 @@ async function isNext (request: FastifyRequest, reply: FastifyReply): Promise<bo
 }
 
 /** A function of its own, because a listener keeps all that is in sight of it: the request, the reply. */
-function leaveOnClose (socket: Socket, viewer: Viewer, room: Room, reqId: string | undefined, { rooms, log }: FastifyInstance) {
+function leaveOnClose (socket: Socket, viewer: Viewer, room: Room, place: AddressPlace | undefined, reqId: string | undefined, { rooms, log }: FastifyInstance) {
   socket.on('close', () => {
     room.leave(viewer)
     rooms.leave(room)
+    place?.leave()
     rooms.counters.disconnects[viewer.disconnectReason]++
     log.debug({ reqId, roomId: room.id, reason: viewer.disconnectReason }, 'viewer disconnected')
   })
-}
-
-/** A function of its own, for the same reason. */
-function leavePlaceOnClose (socket: Socket, place: AddressPlace) {
-  socket.on('close', () => place.leave())
 }
 
 /** A function of its own, for the same reason. */
@@ -224,8 +220,7 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
     if (!pipelined.has(socket)) releaseHttp(request.raw, reply.raw)
     request.log.debug({ roomId, isResumed: lastEventId !== undefined, isGzip }, 'viewer connected')
     // Where nobody reads it, it is not kept: there are very many viewers.
-    leaveOnClose(socket, viewer, room, log.level === 'debug' || log.level === 'trace' ? request.id : undefined, app)
-    if (place !== undefined) leavePlaceOnClose(socket, place)
+    leaveOnClose(socket, viewer, room, place, log.level === 'debug' || log.level === 'trace' ? request.id : undefined, app)
     if (permit !== undefined) limitByPermit(socket, viewer, room, permit, app)
     room.join(viewer, { lastEventId, recent: request.query.recent })
     socket.uncork()
