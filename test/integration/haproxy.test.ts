@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { get, type IncomingMessage } from 'node:http'
 import t, { type Test } from 'tap'
 import { LocalCluster, type ClusterOptions } from '../../deploy/local-cluster/cluster.js'
 import { eventually } from '../fixtures/eventually.js'
@@ -113,6 +115,21 @@ t.test('one instance behind low caps', async (t) => {
     t.ok(statuses.includes(200))
     t.ok(statuses.includes(429))
   })
+})
+
+t.test('an instance sees the addresses of viewers behind the balancer, whatever they claim', async (t) => {
+  const { roomUrl } = await startCluster(t, { instances: 1, env: { MAX_VIEWERS_PER_ADDRESS: '1' } })
+  /** What comes first on a stream that is asked for from one of the loopback addresses. */
+  const firstWordsFor = async (localAddress: string, claim: string) => {
+    const request = get(roomUrl(crypto.randomUUID()), { localAddress, headers: { 'X-Forwarded-For': claim } })
+    t.teardown(() => request.destroy())
+    const [response] = await once(request, 'response') as [IncomingMessage]
+    response.on('error', () => {})
+    return String((await once(response, 'data'))[0])
+  }
+  t.match(await firstWordsFor('127.0.0.1', '203.0.113.1'), /^retry:/)
+  t.match(await firstWordsFor('127.0.0.1', '203.0.113.2'), /^:max-viewers-per-address\nretry:/)
+  t.match(await firstWordsFor('127.0.0.2', '203.0.113.1'), /^retry:/)
 })
 
 t.test('a hot room spreads over more instances, a small one does not', async (t) => {
