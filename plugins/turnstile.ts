@@ -35,6 +35,8 @@ export default fp(async (app) => {
       for (const handler of handlers) handler.call(server, request, response)
     }
     if (response.socket === null || !request.url?.startsWith(STREAM_PATH)) return handle()
+    // Nobody reads its body. It ends before anything else is done for it, so that HTTP can be released when the stream begins.
+    if (request.method === 'GET') request.resume()
     turnstile.pass(() => {
       if (!request.socket.destroyed) handle()
     })

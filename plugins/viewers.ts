@@ -177,7 +177,7 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
 
   // A HEAD request must not open a stream.
   app.get('/api/v1/chats/sse-connect/:sessionId', { schema: app.viewerAuth === undefined ? schema : guardedSchema, exposeHeadRoute: false, helmet: false }, async (request, reply) => {
-    // The request ends before the first await, so that HTTP can be released.
+    // Of most this is done already; not of a path that is spelled in another way.
     request.raw.resume()
     if (config.COMPRESS === 'on') vary(reply, 'Accept-Encoding')
     if (!await isNext(request, reply)) throw apiError('BAD_REQUEST')

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { startBrowser } from '../fixtures/browser.js'
+import { servePage, startBrowser } from '../fixtures/browser.js'
 import { build } from '../fixtures/build.js'
 import { eventually } from '../fixtures/eventually.js'
 import { Front } from '../fixtures/front.js'
@@ -12,7 +12,9 @@ const UNAVAILABLE = 'HTTP/1.1 503 Service Unavailable\r\nAccess-Control-Allow-Or
 const server = await build(t, { RETRY_MS: '100' })
 const { broker } = server.app
 const openPage = await startBrowser(t)
-const page = await openPage(t, server.url)
+/** As a tenant's, it is of another origin. */
+const emptyPage = await servePage(t, '<!doctype html>')
+const page = await openPage(t, emptyPage)
 let told: Told[] = []
 await page.exposeFunction('tell', (...values: Told) => { told.push(values) })
 
@@ -20,7 +22,7 @@ await page.exposeFunction('tell', (...values: Told) => { told.push(values) })
 async function start (t: Test) {
   const front = await Front.start(t, server.url)
   const room = crypto.randomUUID()
-  await page.goto(`${server.url}/health/live`)
+  await page.goto(emptyPage)
   const toldNow: Told[] = told = []
   const streamUrl = `${front.url}/api/v1/chats/sse-connect/${room}`
   return {

@@ -1,9 +1,6 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type { Page } from 'playwright-core'
-import t, { type Test } from 'tap'
-import { startBrowser } from '../fixtures/browser.js'
+import t from 'tap'
+import { servePage, startBrowser } from '../fixtures/browser.js'
 import { build } from '../fixtures/build.js'
 import { ChatPage } from '../fixtures/chat-page.js'
 
@@ -71,27 +68,16 @@ for (const path of ['/', '/docs']) {
   })
 }
 
-/** An origin with one page, without a policy of its own. */
-async function startEmbedder (t: Test, html: string, headers: Record<string, string> = {}) {
-  const server = createServer((_, response) => response.writeHead(200, { 'Content-Type': 'text/html', ...headers }).end(html))
-  t.teardown(() => server.close())
-  t.teardown(() => server.closeAllConnections())
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  // A server that listens on TCP has an address of this shape.
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
-}
-
 t.test('no page of another origin may show it in a frame', async (t) => {
   for (const path of ['/', '/docs', '/health/live']) {
-    const page = await open(t, await startEmbedder(t, `<!doctype html><iframe src="${url}${path}"></iframe>`))
+    const page = await open(t, await servePage(t, `<!doctype html><iframe src="${url}${path}"></iframe>`))
     const said = await complaints(page)
     t.ok(said.some((text) => text.includes('frame-ancestors')), `${path} ${said.join()}`)
   }
 })
 
 t.test('a page of another origin may use the client and the API, also one that wants what it loads to allow that', async (t) => {
-  const page = await open(t, await startEmbedder(t, `<!doctype html><link rel="stylesheet" href="${url}/page.css">`, { 'Cross-Origin-Embedder-Policy': 'require-corp' }))
+  const page = await open(t, await servePage(t, `<!doctype html><link rel="stylesheet" href="${url}/page.css">`, { 'Cross-Origin-Embedder-Policy': 'require-corp' }))
   const said = await complaints(page)
   const room = crypto.randomUUID()
   const got = await page.evaluate(async ({ url, room }) => {
