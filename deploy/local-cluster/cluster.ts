@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePort, ManagedProcess, temporaryFolder } from './managed-process.js'
@@ -7,6 +7,7 @@ import { RedisServer } from './redis-server.js'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const CHECK_INTERVAL_MS = 50
+const RELOAD_TIMEOUT_MS = 10_000
 
 export interface ClusterOptions {
   readonly instances: number
@@ -16,6 +17,8 @@ export interface ClusterOptions {
   readonly env?: Record<string, string>
   /** Environment of HAProxy: the variables of haproxy.cfg. */
   readonly haproxyEnv?: Record<string, string>
+  /** Further arguments of redis-server. */
+  readonly redisArgs?: readonly string[]
   onOutput? (source: string, text: string): void
 }
 
@@ -49,7 +52,7 @@ export class LocalCluster {
   ) {}
 
   static async start (options: ClusterOptions): Promise<LocalCluster> {
-    const cluster = new LocalCluster(options, await RedisServer.start(), await NameServer.start(), await freePort(), options.port ?? await freePort(), await freePort(), await freePort())
+    const cluster = new LocalCluster(options, await RedisServer.start({ args: options.redisArgs ?? [] }), await NameServer.start(), await freePort(), options.port ?? await freePort(), await freePort(), await freePort())
     try {
       await Promise.all(Array.from({ length: options.instances }, () => cluster.#startInstance()))
       await cluster.#startHaproxy()
@@ -90,6 +93,25 @@ export class LocalCluster {
     return code
   }
 
+  /**
+   * Has the load balancer read its configuration and certificates again, as `docker-compose kill -s USR2 haproxy` does, and waits until
+   * another worker serves. The former one keeps its streams.
+   */
+  async reloadBalancer () {
+    const former = this.balancerWorkers()
+    this.#haproxy?.signal('SIGUSR2')
+    for (let waitedMs = 0; waitedMs < RELOAD_TIMEOUT_MS && this.balancerWorkers().every((pid) => former.includes(pid)); waitedMs += CHECK_INTERVAL_MS) {
+      await new Promise((resolve) => setTimeout(resolve, CHECK_INTERVAL_MS))
+    }
+    await this.settled()
+  }
+
+  /** Process ids: the worker that serves, and those that only keep their streams. */
+  balancerWorkers (): number[] {
+    const { pid } = this.#haproxy ?? {}
+    return pid === undefined ? [] : readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter((text) => text !== '').map(Number)
+  }
+
   /** Waits until the load balancer has as many servers up as there are instances. */
   async settled () {
     for (let waitedMs = 0; waitedMs < 20_000; waitedMs += CHECK_INTERVAL_MS) {
@@ -99,11 +121,6 @@ export class LocalCluster {
       await new Promise((resolve) => setTimeout(resolve, CHECK_INTERVAL_MS))
     }
     throw new Error(`the load balancer does not see ${this.instances.length} instances:\n${this.#haproxy?.output}`)
-  }
-
-  /** Has the load balancer read its configuration and certificates again, as `docker-compose kill -s USR2 haproxy` does. */
-  reloadBalancer () {
-    this.#haproxy?.signal('SIGUSR2')
   }
 
   async stop () {

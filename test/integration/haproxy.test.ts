@@ -225,6 +225,21 @@ t.test('an instance that is stopped lets its viewers go to the others, and exits
   t.ok(viewers.every(({ fatalStatus }) => fatalStatus === undefined))
 })
 
+t.test('a reload of the balancer cuts no stream, and new viewers get in', async (t) => {
+  const { cluster, watch, tenant } = await startCluster(t, { instances: 1 })
+  const room = crypto.randomUUID()
+  const former = await watch(room)
+  const [worker] = cluster.balancerWorkers()
+  await cluster.reloadBalancer()
+  const later = await watch(room)
+  await tenant.publish(room, 'after')
+  for (const stream of [former, later]) t.same(await stream.untilMessages(1), ['after'])
+  t.equal(cluster.balancerWorkers().length, 2)
+  former.close()
+  await eventually('the former worker is gone with its last stream', () => !cluster.balancerWorkers().includes(worker ?? 0))
+  t.notOk(later.closed)
+})
+
 t.test('a silent stream that lives is not cut, those of a frozen instance are, and its viewers go on elsewhere', async (t) => {
   const { cluster, reconnecting, watch, tenant } = await startCluster(t, { instances: 2, env: { HEARTBEAT_MS: '500' }, haproxyEnv: { STREAM_TIMEOUT: '2s' } })
   const silent = await watch(crypto.randomUUID())
