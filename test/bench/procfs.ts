@@ -39,3 +39,8 @@ function tickedSeconds (pid: number): number {
 export function rssKiB (pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? NaN), 0)
 }
+
+/** @returns how many file descriptors a process has open: sockets, files, pipes */
+export function descriptors (pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length
+}
