@@ -73,7 +73,7 @@ export const SCENARIOS: readonly Scenario[] = [
     rooms: 10_000,
     viewersPerRoom: 1,
     rate: 0,
-    seconds: 30,
+    seconds: 60,
     isDefault: true,
     headline: ['cpuCores', 'redisCores']
   },

@@ -8,8 +8,10 @@ import { counted, drained, newRooms, received, Usage, type Stage } from './stage
 const OPEN_AT_ONCE = 100
 /** After everything has connected, before memory is read. */
 const QUIET_MS = 2000
-/** Messages, or heartbeats, come before it counts, so that code is compiled: what runs for days does not pay for that. */
+/** Messages come before it counts, so that code is compiled: what runs for days does not pay for that. */
 const WARM_UP_MS = 10_000
+/** So long after a crowd has come, what that left behind has been collected. */
+const CALM_MS = 60_000
 const DRAIN_TIMEOUT_MS = 3000
 const POLL_MS = 100
 
@@ -35,7 +37,8 @@ export async function runSteady (scenario: SteadyScenario, stage: Stage): Promis
 
   const source = rate > 0 ? new MessageSource(server.publisher, rooms, rate, bytes) : undefined
   try {
-    if (source !== undefined || scenario.isDefault) await pause(WARM_UP_MS)
+    if (source !== undefined) await pause(WARM_UP_MS)
+    else if (scenario.isDefault) await pause(CALM_MS)
     const countedBefore = counted(await load.report())
     await load.ask({ do: 'forget-latencies' })
     const before = new Usage(stage)
