@@ -20,6 +20,10 @@ export interface ProcessOptions {
 }
 
 const START_TIMEOUT_MS = 20_000
+/** Browsers refuse some of the ports below. */
+const FIRST_PORT = 11_000
+/** From here on they are for outgoing connections (net.ipv4.ip_local_port_range). */
+const EPHEMERAL_PORT = 32_768
 const READY_TIMEOUT_MS = 1000
 const OUTPUT_KEPT = 20_000
 
@@ -101,13 +105,12 @@ export function temporaryFolder (prefix: string): string {
   return folder
 }
 
-/** A TCP port that nobody listened on a moment ago. */
+/** A TCP port that nobody listened on a moment ago, and that the system gives to no outgoing connection meanwhile. */
 export async function freePort (host = '127.0.0.1'): Promise<number> {
+  const port = FIRST_PORT + Math.floor(Math.random() * (EPHEMERAL_PORT - FIRST_PORT))
+  const server = createServer()
   return await new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject)
-    server.listen(0, host, () => {
-      const address = server.address()
-      server.close(() => typeof address === 'object' && address ? resolve(address.port) : reject(new Error('no port')))
-    })
+    server.once('error', (error: NodeJS.ErrnoException) => error.code === 'EADDRINUSE' ? resolve(freePort(host)) : reject(error))
+    server.listen(port, host, () => server.close(() => resolve(port)))
   })
 }
