@@ -7,6 +7,7 @@ import { delimiter, join } from 'node:path'
 const PACKAGE_OF = {
   'redis-server': 'redis-server',
   haproxy: 'haproxy',
+  curl: 'curl',
   openssl: 'openssl',
   prometheus: 'prometheus',
   promtool: 'prometheus',
