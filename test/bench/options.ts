@@ -13,7 +13,7 @@ export interface Options {
 
 const USAGE = `usage: npm run bench -- [--quick] [--scenario name,name] [--rival name,name] [--rounds 1] [--out deploy/bench]
 
-  --quick     a minute instead of a quarter of an hour: ${QUICK_SCENARIOS.join(', ')} by default, 3 s each
+  --quick     a minute instead of twenty: ${QUICK_SCENARIOS.join(', ')} by default, 3 s each
   --rounds    by turns; the median of each figure counts
 
 scenarios
