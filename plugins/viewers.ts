@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net'
-import { setTimeout as pause } from 'node:timers/promises'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
@@ -13,7 +12,7 @@ import { goodbyeFrame } from '../src/rooms/frame.js'
 import { GZIP_HEADER } from '../src/rooms/gzip-blocks.js'
 import type { Room } from '../src/rooms/room.js'
 import { Viewer } from '../src/rooms/viewer.js'
-import { apiError, errorResponses } from './errors.js'
+import { errorResponses } from './errors.js'
 import { SessionParams } from './session-params.js'
 
 const STREAM_HEADERS = {
@@ -25,10 +24,6 @@ const STREAM_HEADERS = {
 
 const GZIP_STREAM_HEADERS = { ...STREAM_HEADERS, 'Content-Encoding': 'gzip' }
 
-const PIPELINE_TIMEOUT_MS = 5000
-const PIPELINE_POLL_MS = 10
-/** Connections on which a request waits for its turn. */
-const waiting = new WeakSet<Socket>()
 /** Connections on which a request came before the one ahead of it was answered. */
 const pipelined = new WeakSet<Socket>()
 
@@ -121,27 +116,6 @@ function acceptsGzip ({ raw }: FastifyRequest) {
   return raw.headers['accept-encoding'] !== undefined && new Negotiator(raw).encodings(['gzip', 'identity'])[0] === 'gzip'
 }
 
-/**
- * Waits until the answers to earlier requests on the connection are complete, for only then may this one be written past
- * Node's response. The client may have all of an earlier answer before the server knows that it is complete: the end of a
- * file is noticed after its last byte was sent.
- *
- * @returns false for a request that was pipelined behind one that takes too long, such as a stream, or behind another
- *   that waits: so a connection costs one wait at the most, whatever is pipelined on it
- */
-async function isNext (request: FastifyRequest, reply: FastifyReply): Promise<boolean> {
-  const { socket } = request.raw
-  if (reply.raw.socket !== null) return true
-  if (waiting.has(socket)) return false
-  waiting.add(socket)
-  for (let waitedMs = 0; reply.raw.socket === null && waitedMs < PIPELINE_TIMEOUT_MS; waitedMs += PIPELINE_POLL_MS) {
-    if (socket.destroyed) return false
-    await pause(PIPELINE_POLL_MS)
-  }
-  waiting.delete(socket)
-  return reply.raw.socket !== null
-}
-
 /** A function of its own, because a listener keeps all that is in sight of it: the request, the reply. */
 function leaveOnClose (socket: Socket, viewer: Viewer, room: Room, place: AddressPlace | undefined, reqId: string | undefined, { rooms, log }: FastifyInstance) {
   socket.on('close', () => {
@@ -180,7 +154,6 @@ const viewers: FastifyPluginAsyncTypebox = async (app) => {
     // Of most this is done already; not of a path that is spelled in another way.
     request.raw.resume()
     if (config.COMPRESS === 'on') vary(reply, 'Accept-Encoding')
-    if (!await isNext(request, reply)) throw apiError('BAD_REQUEST')
     const { socket } = request.raw
     const roomId = request.params.sessionId.toLowerCase()
     const waitMs = await rateLimits.waitOfViewer(request)

@@ -1,3 +1,4 @@
+import { readdirSync, readlinkSync } from 'node:fs'
 import { connect } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
@@ -5,7 +6,8 @@ import { build } from '../fixtures/build.js'
 import { eventually } from '../fixtures/eventually.js'
 
 const CONNECTIONS = 10
-const PIPELINED = 400
+/** One that is answered, and as many as may wait for it. */
+const PIPELINED = 17
 
 /** Makes every request find a crowd before it. */
 function crowd ({ server, turnstile }: FastifyInstance) {
@@ -67,6 +69,47 @@ t.test('who has gone while it waited takes no place', async (t) => {
   }
   await eventually('the others watch', () => come === CONNECTIONS && app.turnstile.waiting === 0 && app.rooms.viewers === CONNECTIONS / 2 + 1)
   t.equal(entered, CONNECTIONS / 2)
+  await app.broker.publish(room, 'x')
+  t.same(await witness.untilMessages(1), ['x'])
+})
+
+const FILE = 'swagger-ui-bundle.js'
+const fileRequest = `GET /docs/static/${FILE} HTTP/1.1\r\nHost: x\r\n\r\n`
+
+/** How often this process has the file open. */
+function timesOpen () {
+  return readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).endsWith(FILE)
+    } catch {
+      return false // that of the folder itself, closed meanwhile
+    }
+  }).length
+}
+
+t.test('a pipelined request costs nothing before its turn, and leaves nothing behind when it does not come', async (t) => {
+  const { url } = await build(t)
+  const sockets = Array.from({ length: CONNECTIONS }, () => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1').on('error', () => {}).pause()
+    socket.write(fileRequest.repeat(PIPELINED))
+    t.teardown(() => socket.destroy())
+    return socket
+  })
+  await eventually('the first of each is being answered', () => timesOpen() >= CONNECTIONS)
+  t.equal(timesOpen(), CONNECTIONS)
+  for (const socket of sockets) socket.resetAndDestroy()
+  await eventually('all is closed', () => timesOpen() === 0)
+})
+
+t.test('what sends more requests than may wait is cut, at once and alone', async (t) => {
+  const { app, url, watch } = await build(t)
+  const room = crypto.randomUUID()
+  const witness = await watch(room)
+  const socket = connect(Number(new URL(url).port), '127.0.0.1').on('error', () => {}).resume()
+  t.teardown(() => socket.destroy())
+  socket.write(fileRequest.repeat(1000))
+  await eventually('it is cut', () => socket.closed)
+  await eventually('nothing is left of it', () => timesOpen() === 0)
   await app.broker.publish(room, 'x')
   t.same(await witness.untilMessages(1), ['x'])
 })
