@@ -55,6 +55,18 @@ t.test('every key goes by itself, but for what is not billed yet', async (t) => 
   t.equal(claimed.type, 'claimed', 'somebody may have heard more before the end')
 })
 
+t.test('of a room in which nothing was said nothing is left a minute after it was given up, unless somebody takes it', async (t) => {
+  const { broker, room } = await connect(t)
+  const term = await own(broker, room)
+  t.ok(await tenant.pttl(`chat:{${room}}:owner`) > 60_000)
+  await broker.release(room, term, false)
+  const ttl = await tenant.pttl(`chat:{${room}}:owner`)
+  t.ok(ttl > 40_000 && ttl <= 60_000, `${ttl}`)
+  t.same(await tenant.keys(`*${room}*`), [`chat:{${room}}:owner`], 'and that is all')
+  t.ok(await own(broker, room) > term)
+  t.ok(await tenant.pttl(`chat:{${room}}:owner`) > 60_000)
+})
+
 t.test('what is left of a room that has ended goes with its log', async (t) => {
   const { broker, room } = await connect(t)
   const term = await own(broker, room)
