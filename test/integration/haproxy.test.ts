@@ -1,8 +1,10 @@
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { LocalCluster, type ClusterOptions } from '../../deploy/local-cluster/cluster.js'
 import { eventually } from '../fixtures/eventually.js'
+import { sendRaw } from '../fixtures/http.js'
 import { connectTenant } from '../fixtures/redis.js'
 import { ReconnectingViewer } from '../fixtures/reconnecting-viewer.js'
 import { SseStream } from '../fixtures/sse-stream.js'
@@ -91,7 +93,7 @@ t.test('one instance', async (t) => {
 })
 
 t.test('one instance behind low caps', async (t) => {
-  const { cluster, roomUrl } = await startCluster(t, { instances: 1, haproxyEnv: { IP_MAX_VIEWERS: '2', IP_REQ_PER_10S: '40' } })
+  const { cluster, roomUrl } = await startCluster(t, { instances: 1, haproxyEnv: { IP_MAX_VIEWERS: '2', IP_REQ_PER_10S: '40', IP_PUBLISH_PER_10S: '5', HAP_MAXCONN: '1200', FE_MAXCONN: '1100', FE_VIEWERS_MAX: '1050' } })
 
   t.test('errors keep their shape behind the balancer, and what is for operators is hidden', async (t) => {
     const notARoom = await fetch(roomUrl('not-a-room'))
@@ -110,10 +112,25 @@ t.test('one instance behind low caps', async (t) => {
     }
   })
 
-  t.test('requests of one address are capped', async (t) => {
+  t.test('requests of one address are capped, publishes by themselves', async (t) => {
+    const publishes: number[] = []
+    for (let n = 0; n < 7; n++) publishes.push((await fetch(`${cluster.url}/api/v1/chats/${crypto.randomUUID()}/messages`, { method: 'POST' })).status)
+    t.same(publishes, [401, 401, 401, 401, 401, 429, 429])
     const statuses = await Promise.all(Array.from({ length: 60 }, async () => (await fetch(`${cluster.url}/page.css`)).status))
     t.ok(statuses.includes(200))
     t.ok(statuses.includes(429))
+  })
+
+  t.test('an address that opens connections, and asks for nothing, leaves the others theirs', async (t) => {
+    let closed = 0
+    for (let n = 0; n < 1300; n++) {
+      const socket = connect({ port: cluster.port, host: '127.0.0.1', localAddress: '127.0.0.9' }).resume()
+      socket.on('error', () => {}).on('close', () => { closed++ })
+      t.teardown(() => socket.destroy())
+    }
+    await eventually('those are cut that are too many', () => closed >= 1300 - 1002)
+    t.equal(closed, 1300 - 1002)
+    t.match(await sendRaw(cluster.url, 'GET /lb/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'), /^HTTP\/1.1 200 /, 'on a connection of its own')
   })
 })
 
