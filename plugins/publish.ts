@@ -38,7 +38,7 @@ const publish: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   const security = publishersNeedKey ? { security: [{ publishKey: [] }] } : {}
-  const refusals = publishersNeedKey ? (['BAD_REQUEST', 'UNAUTHORIZED', 'FORBIDDEN'] as const) : (['BAD_REQUEST'] as const)
+  const refusals = publishersNeedKey ? (['BAD_REQUEST', 'UNAUTHORIZED', 'FORBIDDEN'] as const) : (['BAD_REQUEST', 'FORBIDDEN'] as const)
   const bodyLimit = app.config.MAX_MESSAGE_BYTES
 
   app.post('/api/v1/chats/:sessionId/messages', {

@@ -29,7 +29,7 @@ const roomState: FastifyPluginAsyncTypebox = async (app) => {
       tags: ['operators', 'publishers'],
       ...(publishersNeedKey && { security: [{ publishKey: [] }] }),
       params: SessionParams,
-      response: { 200: RoomState, ...errorResponses(...(publishersNeedKey ? ['BAD_REQUEST', 'UNAUTHORIZED', 'FORBIDDEN'] as const : ['BAD_REQUEST'] as const), 'TOO_MANY_REQUESTS', 'SERVICE_UNAVAILABLE') }
+      response: { 200: RoomState, ...errorResponses(...(publishersNeedKey ? ['BAD_REQUEST', 'UNAUTHORIZED', 'FORBIDDEN'] as const : ['BAD_REQUEST', 'FORBIDDEN'] as const), 'TOO_MANY_REQUESTS', 'SERVICE_UNAVAILABLE') }
     }
   }, async (request, reply) => {
     const sessionId = request.params.sessionId.toLowerCase()

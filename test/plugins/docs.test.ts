@@ -38,10 +38,8 @@ t.test('the OpenAPI document asks for keys and tokens where they are needed, and
   const documentOf = async (env: Record<string, string>) => await (await fetch(`${(await build(t, env)).url}/docs/json`)).json()
   const open = await documentOf({})
   t.same(open.components.securitySchemes, {})
-  for (const operation of [open.paths[watch].get, open.paths[publish].post]) {
-    t.notOk('security' in operation)
-    t.same(Object.keys(operation.responses).filter((status) => ['401', '403'].includes(status)), [])
-  }
+  for (const operation of [open.paths[watch].get, open.paths[publish].post]) t.notOk('security' in operation || '401' in operation.responses)
+  t.notOk('403' in open.paths[watch].get.responses)
   t.notMatch(open.paths[watch].get.description, /unauthorized/)
 
   const guarded = await documentOf({ VIEWER_AUTH: 'jwt', VIEWER_JWT_SECRET: 'x'.repeat(32), VIEWER_JWT_COOKIE: 'chat', PUBLISH_API_KEYS: 'key' })

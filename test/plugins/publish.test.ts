@@ -80,6 +80,25 @@ t.test('the embedded broker is open only on the loopback interface', async (t) =
   t.equal((await post(`${keyed}/api/v1/chats/${crypto.randomUUID()}/messages`, '{}')).status, 401)
 })
 
+t.test('without a key, pages of this machine may publish, and those that CORS_ORIGIN names, but no other site that its user visits', async (t) => {
+  const { url, watch } = await build(t)
+  const room = crypto.randomUUID()
+  const stream = await watch(room)
+  const own = ['http://127.0.0.1:3000', 'http://localhost', 'https://localhost:8443', 'http://shop.localhost:5173', 'http://[::1]:3000', 'http://127.9.9.9']
+  const others = ['https://evil.example', 'http://evil.example:3000', 'null', 'http://localhost.evil.example', 'http://evil-localhost', 'http://127.0.0.1.evil.example', 'http://127.0.0.1@evil.example', 'file://', 'chrome-extension://localhost', '']
+  const statuses = async (route: string, origin: string) => [(await post(route + '/messages', '{"n":1}', { Origin: origin })).status, (await post(route + '/end', null, { Origin: origin })).status, (await fetch(route, { headers: { Origin: origin } })).status]
+  for (const origin of others) t.same(await statuses(`${url}/api/v1/chats/${room}`, origin), [403, 403, 403], origin)
+  t.same(await (await post(`${url}/api/v1/chats/${room}/end`, null, { Origin: 'https://evil.example' })).json(), { code: 'FORBIDDEN', message: '접근 권한이 없습니다.' })
+  for (const origin of own) t.same(await statuses(`${url}/api/v1/chats/${crypto.randomUUID()}`, origin), [202, 202, 200], origin)
+  t.equal((await post(`${url}/api/v1/chats/${room}/messages`, '{"n":2}')).status, 202, 'and whatever is no page')
+  t.same(await stream.untilMessages(1), ['{"n":2}'])
+
+  const { url: named } = await build(t, { CORS_ORIGIN: 'https://front.example, https://other.example' })
+  t.same([await statuses(`${named}/api/v1/chats/${room}`, 'https://other.example'), await statuses(`${named}/api/v1/chats/${crypto.randomUUID()}`, 'https://evil.example')], [[202, 202, 200], [403, 403, 403]])
+  const { url: keyed } = await build(t, { PUBLISH_API_KEYS: 'key' })
+  t.equal((await post(`${keyed}/api/v1/chats/${room}/messages`, '{}', { Origin: 'https://evil.example', Authorization: 'Bearer key' })).status, 202, 'a key is for any page that has it')
+})
+
 t.test('with keys, each of them opens the routes, and nothing else does', async (t) => {
   const { messages, end, stream, log } = await buildWithKeys(t, 'first-key, second-key,')
   const refused = ['', 'Bearer', 'Bearer ', 'Bearer wrong', 'bearer first-key', 'Basic first-key', 'first-key', 'Bearer first-key,second-key', 'Bearer first-ke', 'Bearer first-key2']
