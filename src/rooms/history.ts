@@ -133,6 +133,11 @@ export class History {
     }
     const first = this.#placeBefore(start)
     const last = this.#placeBefore(end)
+    const gap = this.#entries[end]
+    // This instance was away for longer than the log reaches, and others were not: who has come from there misses less.
+    if (gap !== undefined && compareEventIds(id, last) > 0 && id.term === gap.to.term && id.n < gap.to.n) {
+      return this.#afterGap('history-exceeded', id, gap.to, gap.to.n - id.n)
+    }
     // Given out under numbers of its own, by an owner of whose log nothing is left: what follows is a gap.
     if (id.term > last.term) return { position: last }
     const isKnown = compareEventIds(id, this.#reachesBackTo) >= 0

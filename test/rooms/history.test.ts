@@ -219,6 +219,17 @@ t.test('ids from the other side of a gap that has fallen out have missed nobody 
   t.same(gapOf(history.afterId(id('9-3'))), { reason: 'history-exceeded', from: '9-3', to: '9-4', missed: 1 })
 })
 
+t.test('an id from within a gap of this instance alone has missed only what came after it', async (t) => {
+  for (const [from, to, text] of [['7-2', '7-9', '7-6'], ['7-2', '8-9', '8-6']] as const) {
+    const { history, take } = create()
+    take(batch('7-0', '7-2'), gap(from, to), batch(to, `${to.slice(0, 2)}11`))
+    const continuation = history.afterId(id(text))
+    t.same(gapOf(continuation), { reason: 'history-exceeded', from: text, to, missed: 3 })
+    t.same(read(history, continuation), ['gap', 'm10', 'm11'])
+    sameAfter(t, history, { '7-2': ['gap', 'm10', 'm11'], [to]: ['m10', 'm11'] })
+  }
+})
+
 t.test('an id that is no id, and a stream that began while nobody listened, go on live and are told so', async (t) => {
   const { history, add } = create()
   add(2)
