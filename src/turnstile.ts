@@ -25,10 +25,16 @@ export class Turnstile {
   }
 
   readonly #onNextTurn = () => {
-    const next = this.#waiting.splice(0, this.perTurn)
+    const turn = this.#waiting.splice(0, this.perTurn)
     // Before they go on: who comes meanwhile is behind them.
-    this.#passed = next.length
-    if (next.length > 0) this.clock.soon(this.#onNextTurn)
-    for (const goOn of next) goOn()
+    this.#passed = turn.length
+    if (turn.length > 0) this.clock.soon(this.#onNextTurn)
+    const next = turn.values()
+    try {
+      for (const goOn of next) goOn()
+    } finally {
+      // What one of them throws keeps the others waiting for no longer than a turn.
+      this.#waiting.unshift(...next)
+    }
   }
 }

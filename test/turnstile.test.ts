@@ -20,6 +20,23 @@ t.test('so many pass in each turn, in their order, and nobody waits without need
   t.equal(passed.at(-1), 10)
 })
 
+t.test('what one of them throws keeps the others waiting for no longer than a turn', async (t) => {
+  const clock = new ManualClock()
+  const turnstile = new Turnstile(clock, 3)
+  const passed: number[] = []
+  for (let n = 1; n <= 8; n++) {
+    turnstile.pass(() => {
+      if (n === 5) throw new Error('no')
+      passed.push(n)
+    })
+  }
+  t.throws(() => clock.turn(), { message: 'no' })
+  clock.turn()
+  clock.turn()
+  t.same(passed, [1, 2, 3, 4, 6, 7, 8])
+  t.equal(turnstile.waiting, 0)
+})
+
 t.test('who passes may make another one come', async (t) => {
   const clock = new ManualClock()
   const turnstile = new Turnstile(clock, 2)
