@@ -20,7 +20,8 @@ process.once('SIGTERM', exitAtOnce).once('SIGINT', exitAtOnce)
 try {
   await server.register(app, {})
   const { HOST, PORT, DRAIN_MS, HANDOVER_MS, REDIS_TIMEOUT_MS } = server.config
-  const host = HOST || (usesRedis(server.config) ? '0.0.0.0' : '127.0.0.1')
+  // For each further address of this name Fastify would open another server, on which no plugin listens.
+  const host = HOST === 'localhost' ? '127.0.0.1' : HOST || (usesRedis(server.config) ? '0.0.0.0' : '127.0.0.1')
   process.off('SIGTERM', exitAtOnce).off('SIGINT', exitAtOnce)
   closeWithGrace({ delay: DRAIN_MS + HANDOVER_MS + REDIS_TIMEOUT_MS + CLOSE_GRACE_MS, logger: { error: (message: unknown) => server.log.error({ reason: String(message) }, 'closing') } }, async ({ signal, err }) => {
     if (err) server.log.fatal({ err }, 'unexpected error, closing')

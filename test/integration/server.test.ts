@@ -44,6 +44,19 @@ t.test('without any setting it starts on the loopback interface, says so, and pr
   t.same(await stream.untilMessages(1), ['{"n":1}'])
 })
 
+/** Where `localhost` has two addresses, as on most machines: here not those of IPv4 and IPv6, for IPv6 may be missing. */
+const TWO_ADDRESSES = `import dns from 'node:dns'
+const { lookup } = dns
+dns.lookup = (name, options, callback) => name === 'localhost' && options.all
+  ? callback(null, ['127.0.0.1', '127.0.0.2'].map((address) => ({ address, family: 4 })))
+  : lookup(name, options, callback)`
+
+t.test('by the name localhost it listens at one address, with the one server that is guarded', async (t) => {
+  const { url } = await start(t, { HOST: 'localhost', NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(TWO_ADDRESSES)}` })
+  t.equal((await fetch(`${url}/health/live`)).status, 200)
+  await t.rejects(fetch(`${url.replace('127.0.0.1', '127.0.0.2')}/health/live`), { cause: { code: 'ECONNREFUSED' } })
+})
+
 t.test('settings come from .env too, and the environment wins', async (t) => {
   const { url } = await start(t, { MAX_VIEWERS: '1' }, 'MAX_VIEWERS=2\nHEARTBEAT_MS=50\nPORT=\nLOG_LEVEL=\n')
   const watch = () => SseStream.open(`${url}/api/v1/chats/sse-connect/${crypto.randomUUID()}`)
