@@ -8,6 +8,7 @@ import type { CompressionSettings } from './gzip-viewers.js'
 import { messagesIn, type Entry, type History, type Position } from './history.js'
 import { LiveViewers } from './live-viewers.js'
 import { Replays, takeReplay } from './replays.js'
+import { Unflushed } from './unflushed.js'
 import type { Viewer } from './viewer.js'
 
 /** Most bytes a viewer that is behind is given before it must have taken them: bounds the memory it costs. */
@@ -47,11 +48,7 @@ export class Audience implements Writing {
   #isNoticeDue = false
   /** Those who are behind and have not been written it. */
   readonly #unnotified = new Set<Viewer>()
-  #unflushed: Entry[] = []
-  #unflushedBytes = 0
-  #unflushedMessages = 0
-  /** When the oldest message of `#unflushed` was heard, as far as that is known. */
-  #heardAtMs: number | undefined
+  readonly #unflushed = new Unflushed()
   /** Of the frame that was written last, or is being written: the place after it, whether it has entries, and when its oldest message was heard. */
   #frame: { readonly to: Position, readonly isFlushed: boolean, readonly heardAtMs: number | undefined }
   #isWriting = false
@@ -68,7 +65,7 @@ export class Audience implements Writing {
 
   get size () { return this.#live.size + this.#behind.size + this.#joining.size + this.#waiting.size }
 
-  get unflushedBytes () { return this.#unflushedBytes }
+  get unflushedBytes () { return this.#unflushed.bytes }
 
   get isWriting () { return this.#isWriting }
 
@@ -84,7 +81,7 @@ export class Audience implements Writing {
   join (viewer: Viewer, lead: readonly Buffer[], start: Position) {
     this.#waiting.delete(viewer)
     this.#unnotified.delete(viewer)
-    if (this.#isWriting && this.#unflushed.length > 0) {
+    if (this.#isWriting && !this.#unflushed.isEmpty) {
       this.#joining.set(viewer, { lead, start })
       return
     }
@@ -123,30 +120,21 @@ export class Audience implements Writing {
    * @param heardAtMs when its oldest message was heard; undefined when that is not known, or it has none
    */
   add (entry: Entry, heardAtMs?: number) {
-    this.#heardAtMs ??= heardAtMs
-    this.#unflushedMessages += messagesIn(entry)
-    this.#unflushed.push(entry)
-    this.#unflushedBytes += entry.frame.length
+    this.#unflushed.add(entry, heardAtMs)
     this.#replays.clear()
   }
 
   /** Begins to write what was added to all who are live, as one frame. @returns whether there was anything */
   flush (): boolean {
-    if (this.#unflushed.length === 0) return false
+    if (this.#unflushed.isEmpty) return false
     this.#writeRest()
-    const [first, second] = this.#unflushed
+    const gathered = this.#unflushed.take()
     // Those who have joined meanwhile may have been a reason to flush.
-    if (first === undefined) return true
-    const frame = second === undefined ? first.frame : Buffer.concat(this.#unflushed.map((entry) => entry.frame))
+    if (gathered === undefined) return true
     const viewers = this.#live.size
-    const heardAtMs = viewers > 0 ? this.#heardAtMs : undefined
     this.context.counters.viewerWrites += viewers
-    this.context.counters.deliveries += viewers * this.#unflushedMessages
-    this.#unflushed = []
-    this.#unflushedBytes = 0
-    this.#unflushedMessages = 0
-    this.#heardAtMs = undefined
-    this.#writeToLive(frame, true, heardAtMs)
+    this.context.counters.deliveries += viewers * gathered.messages
+    this.#writeToLive(gathered.frame, true, viewers > 0 ? gathered.heardAtMs : undefined)
     return true
   }
 
@@ -207,7 +195,8 @@ export class Audience implements Writing {
 
   /** @returns how many of them were */
   #disconnectLive (most: number): number {
-    const viewers = [...this.#live].slice(0, most)
+    const viewers: Viewer[] = []
+    for (const viewer of this.#live) if (viewers.push(viewer) >= most) break
     for (const viewer of viewers) this.#disconnect(viewer, 'room-ended')
     this.#startWriting()
     return viewers.length
@@ -258,7 +247,7 @@ export class Audience implements Writing {
   }
 
   /** Where live viewers are who have been written all frames. */
-  get #livePosition (): Position { return this.#unflushed[0]?.from ?? this.history.last }
+  get #livePosition (): Position { return this.#unflushed.from ?? this.history.last }
 
   #bytesLike (viewer: Viewer): WrittenBytes {
     return viewer.isGzip ? this.context.counters.bytes.gzip : this.context.counters.bytes.plain
