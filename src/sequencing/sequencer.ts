@@ -10,6 +10,8 @@ import { LogReader } from './log-reader.js'
 import { LogView } from './log-view.js'
 import type { OwnerWatcher } from './membership.js'
 import { OwnerProbe } from './owner-probe.js'
+import { RateBound } from './rate-bound.js'
+import { ASKING, changeOfRole, type Role } from './role.js'
 import type { SequencerContext } from './sequencer-context.js'
 import { Tenure } from './tenure.js'
 
@@ -38,19 +40,6 @@ export interface Outlet extends Pick<RoomListener, 'onSubscribed' | 'onInterrupt
   onEnded (): void
 }
 
-type Role =
-  /** Not heard yet, or not known at present who owns the room. */
-  | { readonly type: 'asking' }
-  /** This instance numbers the messages. */
-  | { readonly type: 'owner', readonly tenure: Tenure }
-  /** Another one does. */
-  | { readonly type: 'follower', readonly owner: Owner }
-  /** Given up in favour of a follower; listening until it has taken over. */
-  | { readonly type: 'released' }
-  | { readonly type: 'closed' }
-
-const ASKING: Role = { type: 'asking' }
-
 /**
  * Gives the messages of one room their order, together with its like on other instances. One of them owns the room: it
  * numbers what it hears, says it to its viewers at once and appends it to the log. The others follow the log.
@@ -77,9 +66,7 @@ export class Sequencer implements RoomListener, OwnerWatcher {
   /** The end was heard; nothing counts that is heard after it. */
   #hasHeardEnd = false
   #cancelRetry: (() => void) | undefined
-  /** How often it was asked since when. */
-  #asks = 0
-  #askingSinceMs = -Infinity
+  readonly #asks: RateBound
   /** When messages were heard that are not said yet: the oldest, and the newest. */
   #oldestHeardAtMs: number | undefined
   #newestHeardAtMs: number | undefined
@@ -88,6 +75,7 @@ export class Sequencer implements RoomListener, OwnerWatcher {
     const { broker, clock, log, membership } = context
     this.#view = new LogView(roomId, history, (entry) => this.#onSaid(entry), log, (reason) => context.counters.gaps.room[reason]++)
     this.#heard = this.#view.heard
+    this.#asks = new RateBound(clock, MAX_ASKS, RETRY_MS)
     this.#reader = new LogReader(roomId, this.#view, broker)
     this.#claimant = new Claimant(roomId, this.#view, broker, membership)
     this.#probe = new OwnerProbe(roomId, broker, clock, this.#heard, () => this.onOwnerDead())
@@ -261,26 +249,13 @@ export class Sequencer implements RoomListener, OwnerWatcher {
     this.#probe.stop()
     if (former.type === 'follower') this.context.membership.unwatch(former.owner.instance, this)
     if (former.type === 'owner') former.tenure.end()
-    this.#sayRole(former)
+    const { roomId, context: { counters, log } } = this
+    if (role.type === 'owner' || role.type === 'follower') counters.became[role.type]++
+    const change = changeOfRole(former, role)
+    if (change !== undefined) log.debug({ roomId, ...change[0] }, change[1])
     if (role.type === 'follower') {
       this.#claimant.forget()
       this.context.membership.watch(role.owner.instance, this)
-    }
-  }
-
-  #sayRole (former: Role) {
-    const { context: { counters, log }, roomId } = this
-    const role = this.#role
-    if (role.type === 'owner') {
-      counters.became.owner++
-      log.debug({ roomId, term: role.tenure.term }, 'room is owned here')
-    } else if (role.type === 'follower') {
-      counters.became.follower++
-      log.debug({ roomId, owner: role.owner.instance, term: role.owner.term }, 'room is owned elsewhere, following')
-    } else if (role.type === 'released') {
-      log.debug({ roomId }, 'room is released to a follower')
-    } else if (role.type === 'asking' && former.type !== 'asking') {
-      log.debug({ roomId, former: former.type }, 'asking who owns the room')
     }
   }
 
@@ -309,15 +284,10 @@ export class Sequencer implements RoomListener, OwnerWatcher {
 
   /** If so, it is asked again later; what is under way goes on until then. */
   #hasAskedTooOften (): boolean {
-    const { clock } = this.context
-    const sinceMs = clock.now() - this.#askingSinceMs
-    if (sinceMs >= RETRY_MS) {
-      this.#askingSinceMs = clock.now()
-      this.#asks = 0
-    }
-    if (++this.#asks <= MAX_ASKS) return false
+    const waitMs = this.#asks.waitMs()
+    if (waitMs === 0) return false
     if (this.#role.type !== 'asking') this.#become(ASKING)
-    if (this.#cancelRetry === undefined) this.#retryAfter(RETRY_MS - sinceMs)
+    if (this.#cancelRetry === undefined) this.#retryAfter(waitMs)
     return true
   }
 
