@@ -1,7 +1,8 @@
 import type { Redis } from 'ioredis'
-import { INDEX_KEY, unbilledKey } from '../metering/redis-ledger.js'
+import { unbilledKey } from '../metering/redis-ledger.js'
 import { formatEventId, parseEventId, type EventId } from '../rooms/event-id.js'
 import { parseLogEntry, type LogEntry } from '../sequencing/log-entry.js'
+import { Announcements } from './announcements.js'
 import { BrokerUnavailableError, type AppendOptions, type Broker, type ClaimOutcome, type Owner, type PublishOutcome, type RoomListener } from './broker.js'
 import { ClusterSubscriptions } from './cluster-subscriptions.js'
 import type { RedisNodes } from './redis-nodes.js'
@@ -18,8 +19,6 @@ const OWNER_TTL_MS = 86_400_000
 const MAX_PARKED = 1000
 /** Refusals come for every room at once: they are said only so often. */
 const REFUSAL_LOG_INTERVAL_MS = 10_000
-/** A room whose messages are counted is announced to the billing this often: more often than an idle one is forgotten there. */
-const ANNOUNCE_INTERVAL_MS = 60_000
 
 export interface RedisBrokerOptions extends Omit<SubscriptionOptions, 'subscriber' | 'isSharded'> {
   readonly nodes: RedisNodes
@@ -37,10 +36,7 @@ export class RedisBroker implements Broker {
   readonly #subscriptions: RedisSubscriptions | ClusterSubscriptions
   /** What must be written, but nobody waits for. */
   readonly #retrier: Retrier
-  /** When a room was last announced to the billing. */
-  readonly #announcedAtMs = new Map<string, number>()
-  /** Announcements under way, whether they are heard. */
-  readonly #announcing = new Map<string, Promise<boolean>>()
+  readonly #announcements: Announcements
   #refusalLoggedAtMs = -Infinity
   #oversizedParked = 0
 
@@ -48,8 +44,7 @@ export class RedisBroker implements Broker {
     this.#options = options
     const { nodes, clock, log } = options
     nodes.onNode(({ commands }) => addScripts(commands, nodes.isCluster))
-    // A master that has taken over may not have what the billing was told, while the counts are at others.
-    nodes.onMoved(() => { for (const roomId of this.#announcedAtMs.keys()) this.#announceNow(roomId) })
+    this.#announcements = new Announcements(nodes, clock)
     this.#subscriptions = nodes.isCluster ? new ClusterSubscriptions(nodes, options) : new RedisSubscriptions({ ...options, subscriber: nodes.nodeOf('').subscriber })
     this.#retrier = new Retrier(clock, log)
   }
@@ -76,7 +71,7 @@ export class RedisBroker implements Broker {
 
   async claim (roomId: string, replaced: Owner | undefined, knownTerm: number, hasHeardAll: boolean, seen?: EventId): Promise<ClaimOutcome> {
     // Redis may have lost what it was told.
-    this.#announcedAtMs.delete(roomId)
+    this.#announcements.forget(roomId)
     const [type, instance, term, tailId, hasEnded, payload] = await this.#answered(this.#at(roomId).claim(
       keys.ownerKey(roomId), keys.logKey(roomId), keys.endedKey(roomId),
       this.instance, replaced ? `${replaced.instance}:${replaced.term}` : '', knownTerm, hasHeardAll ? '1' : '0',
@@ -95,19 +90,19 @@ export class RedisBroker implements Broker {
       keys.ownerKey(roomId), this.instance, term, onlyToHeir ? '1' : '0', keys.batchesChannel(roomId), keys.signalsChannel(roomId)
     )
     try {
-      return await this.#answered(this.#afterAnnouncement(roomId, release), roomId) === 1
+      return await this.#answered(this.#announcements.after(roomId, release), roomId) === 1
     } catch (error) {
       if (!onlyToHeir) this.#retrier.do(release)
       throw error
     } finally {
-      this.#announcedAtMs.delete(roomId)
+      this.#announcements.forget(roomId)
     }
   }
 
   async append (roomId: string, term: number, { kind, from, to, data }: LogEntry, { oldest, parked }: AppendOptions): Promise<boolean> {
     const { isMetered, log, logTtlMs } = this.#options
-    if (to.n > from.n) this.#announce(roomId)
-    const result = await this.#answered(this.#afterAnnouncement(roomId, (isAnnounced) => {
+    if (isMetered && to.n > from.n) this.#announcements.announce(roomId)
+    const result = await this.#answered(this.#announcements.after(roomId, (isAnnounced) => {
       if (!isAnnounced) throw new Error('the billing cannot be told')
       const commands = this.#at(roomId)
       gatherWrites(commands)
@@ -123,8 +118,8 @@ export class RedisBroker implements Broker {
 
   finish (roomId: string, term: number, last: EventId, payload: string) {
     const { endedTtlMs, logTtlMs } = this.#options
-    this.#announcedAtMs.delete(roomId)
-    this.#retrier.do(() => this.#afterAnnouncement(roomId, () => this.#at(roomId).finish(
+    this.#announcements.forget(roomId)
+    this.#retrier.do(() => this.#announcements.after(roomId, () => this.#at(roomId).finish(
       keys.ownerKey(roomId), keys.logKey(roomId), keys.endedKey(roomId),
       this.instance, term, formatEventId(last), payload, endedTtlMs, logTtlMs, keys.batchesChannel(roomId)
     )))
@@ -164,7 +159,7 @@ export class RedisBroker implements Broker {
 
   answerMark (roomId: string, term: number, word: string, n: number) {
     // Who gets no answer asks again.
-    this.#afterAnnouncement(roomId, () => this.#at(roomId).answerMark(keys.ownerKey(roomId), this.instance, term, word, n, keys.batchesChannel(roomId), OWNER_TTL_MS)).catch(() => {})
+    this.#announcements.after(roomId, () => this.#at(roomId).answerMark(keys.ownerKey(roomId), this.instance, term, word, n, keys.batchesChannel(roomId), OWNER_TTL_MS)).catch(() => {})
   }
 
   async beat (leaseMs: number): Promise<string[]> {
@@ -195,7 +190,7 @@ export class RedisBroker implements Broker {
   close () {
     this.#subscriptions.close()
     this.#retrier.close()
-    this.#announcedAtMs.clear()
+    this.#announcements.clear()
   }
 
   /**
@@ -219,36 +214,6 @@ export class RedisBroker implements Broker {
     if (nowMs - this.#refusalLoggedAtMs < REFUSAL_LOG_INTERVAL_MS) return
     this.#refusalLoggedAtMs = nowMs
     log.error({ reason, ...(roomId !== undefined && { roomId }) }, 'redis refuses a command, retrying')
-  }
-
-  /** The billing looks only at rooms it was told of, so it is told before a message is counted. */
-  #announce (roomId: string) {
-    const { clock, isMetered } = this.#options
-    if (isMetered && clock.now() - (this.#announcedAtMs.get(roomId) ?? -Infinity) >= ANNOUNCE_INTERVAL_MS) this.#announceNow(roomId)
-  }
-
-  #announceNow (roomId: string) {
-    const { nodes, clock } = this.#options
-    this.#announcedAtMs.set(roomId, clock.now())
-    const announced = this.#at(INDEX_KEY).announce(INDEX_KEY, roomId).then(() => true, () => {
-      this.#announcedAtMs.delete(roomId)
-      return false
-    })
-    if (!nodes.isCluster) return
-    this.#announcing.set(roomId, announced)
-    // The first thing to happen then, so that what is sent later does not overtake what waits.
-    announced.then(() => { if (this.#announcing.get(roomId) === announced) this.#announcing.delete(roomId) })
-  }
-
-  /**
-   * What was sent before on the same connection is done before. In a cluster the announcement goes to another server: what is to be
-   * done to the room after it waits, in its order.
-   *
-   * @param send is told whether the billing knows of the room
-   */
-  #afterAnnouncement<T> (roomId: string, send: (isAnnounced: boolean) => Promise<T>): Promise<T> {
-    const announcing = this.#announcing.get(roomId)
-    return announcing === undefined ? send(true) : announcing.then(send)
   }
 
   #at (key: string): Redis {

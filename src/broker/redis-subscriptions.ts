@@ -2,14 +2,14 @@ import type { Redis } from 'ioredis'
 import type { Clock } from '../clock.js'
 import type { Log } from '../log.js'
 import { parseLogEntry } from '../sequencing/log-entry.js'
-import type { RoomListener, Signal } from './broker.js'
+import type { RoomListener } from './broker.js'
+import { MessageBound } from './message-bound.js'
 import { parseViewerCounts } from './redis-viewer-board.js'
+import { parseSignal } from './signal.js'
 import { batchesChannel, endChannel, messageChannel, signalsChannel } from './redis-keys.js'
 
 /** Rooms subscribed to by one command when a lost connection is back. */
 const ROOMS_PER_SUBSCRIBE = 500
-/** A flood of too large messages is said only so often. */
-const OVERSIZED_LOG_INTERVAL_MS = 10_000
 /** Subscriptions that Redis ends come one by one: all of them are looked for at once. */
 const CHECK_MS = 20
 /** Pause before a subscription that failed is tried again. */
@@ -40,12 +40,12 @@ export class RedisSubscriptions {
   #refused = false
   #cancelRetry: (() => void) | undefined
   #cancelCheck: (() => void) | undefined
-  #oversized = 0
-  #oversizedLoggedAtMs = -Infinity
+  readonly #bound: MessageBound
 
   constructor (options: SubscriptionOptions) {
     this.#options = options
-    const { subscriber } = options
+    const { subscriber, maxMessageBytes, clock, log } = options
+    this.#bound = new MessageBound(maxMessageBytes, clock, log)
     subscriber.on('message', this.#onMessage)
     subscriber.on('smessage', this.#onMessage)
     subscriber.on('moved', this.#onMoved)
@@ -55,7 +55,7 @@ export class RedisSubscriptions {
   }
 
   /** Messages that were too large. */
-  get oversized () { return this.#oversized }
+  get oversized () { return this.#bound.oversized }
 
   get connected () { return this.#ready }
 
@@ -63,11 +63,9 @@ export class RedisSubscriptions {
     this.#listeners.set(roomId, listener)
     this.#unsubscribed.add(roomId)
     this.#channels.set(messageChannel(roomId), (message) => {
-      const bytes = Buffer.byteLength(message)
-      if (bytes <= this.#options.maxMessageBytes) listener.onMessage(message)
-      else this.#onOversized(roomId, bytes)
+      if (this.#bound.fits(roomId, message)) listener.onMessage(message)
     })
-    this.#channels.set(endChannel(roomId), (payload) => listener.onEnd(this.#bound(roomId, payload)))
+    this.#channels.set(endChannel(roomId), (payload) => listener.onEnd(this.#bound.endPayload(roomId, payload)))
     this.#channels.set(signalsChannel(roomId), (text) => {
       const counts = parseViewerCounts(text)
       if (counts !== undefined) return listener.onViewers(counts)
@@ -240,37 +238,8 @@ export class RedisSubscriptions {
       if (this.#ready) for (const roomId of this.#unsubscribed) this.#subscribe([roomId])
     })
   }
-
-  #onOversized (roomId: string, bytes: number) {
-    this.#oversized++
-    const { clock, log, maxMessageBytes } = this.#options
-    const nowMs = clock.now()
-    if (nowMs - this.#oversizedLoggedAtMs < OVERSIZED_LOG_INTERVAL_MS) return
-    this.#oversizedLoggedAtMs = nowMs
-    log.warn({ roomId, bytes, dropped: this.#oversized, bound: 'MAX_MESSAGE_BYTES', maxMessageBytes }, 'message is too large, dropped')
-  }
-
-  #bound (roomId: string, payload: string): string {
-    const { maxMessageBytes, log } = this.#options
-    const bytes = Buffer.byteLength(payload)
-    if (bytes <= maxMessageBytes) return payload
-    log.warn({ roomId, bytes, bound: 'MAX_MESSAGE_BYTES', maxMessageBytes }, 'payload of an end is too large, dropped')
-    return '{}'
-  }
 }
 
 function contractChannels (roomId: string): string[] {
   return [messageChannel(roomId), endChannel(roomId)]
-}
-
-const INTEGER = /^\d{1,15}$/
-
-/** @returns undefined for what is no signal: anybody may publish there */
-function parseSignal (text: string): Signal | undefined {
-  const [type = '', name, first = '', second = '', ...rest] = text.slice(0, 200).split(' ')
-  if (!name || rest.length > 0) return undefined
-  if (type === 'mark' && second === '') return { type, instance: name, word: first }
-  if ((type === 'claimed' || type === 'released') && INTEGER.test(first)) return { type, instance: name, term: Number(first) }
-  if (type === 'marked' && INTEGER.test(first) && INTEGER.test(second)) return { type, word: name, term: Number(first), n: Number(second) }
-  return undefined
 }
