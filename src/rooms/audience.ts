@@ -209,6 +209,7 @@ export class Audience implements Writing {
       this.#isOver = true
       this.#startWriting()
     }
+    if (this.#joining.size === 0) return
     const joining = [...this.#joining]
     this.#joining.clear()
     for (const [viewer, { lead, start }] of joining) this.#joinLater(viewer, lead, start)
