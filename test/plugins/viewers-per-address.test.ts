@@ -6,6 +6,7 @@ import { eventually } from '../fixtures/eventually.js'
 
 const ME = { 'X-Forwarded-For': '203.0.113.1' }
 const OTHER = { 'X-Forwarded-For': '203.0.113.2' }
+const ROOM = crypto.randomUUID()
 
 const buildLimited = async (t: Test, env: Record<string, string> = {}) => await build(t, { TRUST_PROXY: 'loopback', MAX_VIEWERS_PER_ADDRESS: '2', ...env })
 
@@ -39,7 +40,7 @@ t.test('an address that has as many viewers as it may is told to come back, unti
 })
 
 t.test('places are given back once, however a stream ends', async (t) => {
-  const server = await buildLimited(t, { MAX_VIEWERS: '3', SLOW_VIEWER_TIMEOUT_MS: '500', FLUSH_INTERVAL_MS: '1' })
+  const server = await buildLimited(t, { MAX_VIEWERS: '3', SLOW_VIEWER_TIMEOUT_MS: '1500', FLUSH_INTERVAL_MS: '1' })
   const { app, watch, log } = server
   const room = crypto.randomUUID()
 
@@ -53,12 +54,13 @@ t.test('places are given back once, however a stream ends', async (t) => {
 
   const [slow, witness] = [await watch(ROOM, '', ME), await watch(ROOM, '', OTHER)]
   slow.socket.pause()
-  // Who has got everything is not behind: it is the other one.
-  for (let n = 0; app.rooms.slowViewers === 0; n++) {
+  const isCut = () => log.some(({ reason }) => reason === 'slow-viewer')
+  // Who has got everything is not behind: it is the other one. On a busy machine it may have been cut before anybody looks.
+  for (let n = 0; app.rooms.slowViewers === 0 && !isCut(); n++) {
     await app.broker.publish(ROOM, 'x'.repeat(60_000))
     await witness.untilMessages(n + 1)
   }
-  await eventually('it is cut', () => log.some(({ reason }) => reason === 'slow-viewer'))
+  await eventually('it is cut', isCut)
   slow.socket.resume()
   await slow.untilClosed()
   t.equal(await freePlaces(server), 2, 'cut')
@@ -70,8 +72,6 @@ t.test('places are given back once, however a stream ends', async (t) => {
   await eventually('they have left', () => app.rooms.viewers === 0)
   t.equal(await freePlaces(server), 2, 'refused for another reason')
 })
-
-const ROOM = crypto.randomUUID()
 
 t.test('a viewer that leaves before the head of its stream gives its place back, and has it until then', async (t) => {
   const server = await buildLimited(t)
