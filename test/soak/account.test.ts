@@ -107,6 +107,23 @@ t.test('a gap that knows how much is missing must be right', async (t) => {
   t.same(wrong(), ['miscounted'], 'nothing is missing')
 })
 
+t.test('who begins on an instance that is behind the others is told of what came before it, too', async (t) => {
+  for (const [missed, expected] of [[7, []], [4, []], [3, ['miscounted']]] as const) {
+    const findings = new Findings()
+    const room = new Room(3, '11111111-1111-1111-1111-111111111111', 'publish', 1, 100)
+    const account = new Account('viewer', room, findings)
+    const texts = Array.from({ length: 3 }, () => room.next())
+    account.onHead()
+    account.onId('7-0')
+    texts.push(...Array.from({ length: 5 }, () => room.next()))
+    account.onGap('7-7', JSON.stringify({ reason: 'history-exceeded', from: '7-0', to: '7-7', missed }))
+    account.onBatch('7-8', JSON.stringify(texts.slice(7)))
+    account.finish()
+    account.close()
+    t.same(findings.violations.map(({ kind }) => kind), expected, `${missed} of 4 that came since it asked, and 3 before`)
+  }
+})
+
 t.test('what comes twice is found, unless a gap begins before it', async (t) => {
   const one = watch()
   one.batch(range(1, 6))

@@ -20,6 +20,8 @@ interface Missing {
   last: number
   /** Undefined: nothing was said of them. */
   readonly gap: PendingGap | undefined
+  /** It had got none before. It may have begun on an instance that was behind the others: at an id from before it asked. */
+  readonly isFirst: boolean
   /** Where and when that was. */
   readonly place: string
 }
@@ -148,16 +150,16 @@ export class Account {
     const isNext = last + 1 >= this.#next
     const first = Math.max(isFirst ? this.#start + 1 : 0, this.#next, this.#highest + 1)
     this.#next = Math.max(this.#next, last + 1)
-    if (first <= last) this.#miss(first, last, gap)
+    if (first <= last) this.#miss(first, last, gap, isFirst)
     else if (gap?.missed && !isFirst && isNext && !this.room.mayBeLate) this.#violate('miscounted', `nothing is missing where ${gap.said} was said`)
   }
 
-  #miss (first: number, last: number, gap: PendingGap | undefined) {
+  #miss (first: number, last: number, gap: PendingGap | undefined, isFirst: boolean) {
     const place = `between ${this.#former} and ${this.#lastEventId} ${this.findings.moment()}`
     const loose = gap === undefined ? this.#loose : undefined
     const until = Math.min(last, loose?.until ?? 0)
-    if (first <= until) this.#missing.push({ first, last: until, gap: loose, place })
-    if (until < last) this.#missing.push({ first: Math.max(first, until + 1), last, gap, place })
+    if (first <= until) this.#missing.push({ first, last: until, gap: loose, isFirst, place })
+    if (until < last) this.#missing.push({ first: Math.max(first, until + 1), last, gap, isFirst, place })
   }
 
   /** Takes what was given up. @returns whether it was */
@@ -178,7 +180,7 @@ export class Account {
     return true
   }
 
-  #judge ({ first, last, gap, place }: Missing) {
+  #judge ({ first, last, gap, isFirst, place }: Missing) {
     const { unsure, late, mayBeLate } = this.room
     const total = last - first + 1
     const owed: number[] = []
@@ -190,7 +192,7 @@ export class Account {
     }
     this.findings.missed += owed.length
     if (gap.missed === null || mayBeLate) return
-    if (gap.missed > total || gap.missed < owed.length) this.#violate('miscounted', `${owed.length} to ${total} are missing (${first}..${last}) where ${gap.said} was said, ${place}`)
+    if ((gap.missed > total && !isFirst) || gap.missed < owed.length) this.#violate('miscounted', `${owed.length} to ${total} are missing (${first}..${last}) where ${gap.said} was said, ${place}`)
   }
 
   #violate (kind: ViolationKind, detail: string) {
