@@ -147,7 +147,7 @@ t.test('the autoscaler knows a metric that there is, and stays within what the l
   t.equal(replicas, undefined, 'which applying the manifest again would set back')
 })
 
-t.test('the load balancer takes its settings, answers its probes, and asks for the instances by the name of their service', async (t) => {
+t.test('the load balancer starts where few files are allowed, takes its settings, answers its probes, and asks for the instances by the name of their service', async (t) => {
   const certificate = new Certificate(t)
   const { container } = podOf('haproxy')
   const chatAddress = container.env?.find(({ name }) => name === 'CHAT_ADDR')?.value?.replace('$(NAMESPACE)', kustomization.namespace) ?? ''
@@ -157,9 +157,10 @@ t.test('the load balancer takes its settings, answers its probes, and asks for t
   const volume = podOf('haproxy').spec?.volumes?.find(({ name }) => name === mount?.name)
   t.same(volume?.secret?.items, [{ key: 'tls.crt', path: 'chat.pem' }, { key: 'tls.key', path: 'chat.pem.key' }])
   const ports = { http: await freePort(), https: await freePort(), admin: await freePort() }
+  const [shell = '', option = '', script = ''] = container.command ?? []
   const haproxy = await ManagedProcess.start({
-    command: 'haproxy',
-    args: ['-W', '-db', '-f', 'haproxy.cfg'],
+    command: shell,
+    args: [option, `ulimit -n 3000\n${script.replace('/usr/local/etc/haproxy/haproxy.cfg', 'haproxy.cfg')}`],
     env: {
       ...balancerSettings,
       CHAT_ADDR: chatAddress,
@@ -167,13 +168,12 @@ t.test('the load balancer takes its settings, answers its probes, and asks for t
       BIND_HTTP: `127.0.0.1:${ports.http}`,
       BIND_HTTPS: `127.0.0.1:${ports.https}`,
       BIND_ADMIN: `127.0.0.1:${ports.admin}`,
-      HAP_SOCK: join(temporaryFolder('chat-haproxy-'), 'haproxy.sock'),
-      HAP_MAXCONN: '100',
-      FE_MAXCONN: '90'
+      HAP_SOCK: join(temporaryFolder('chat-haproxy-'), 'haproxy.sock')
     },
     isReady: async () => (await fetch(`http://127.0.0.1:${ports.admin}/metrics`)).ok
   })
   t.teardown(() => haproxy.stop())
+  t.match(haproxy.output, 'at most 1200 viewers')
   for (const probe of [container.livenessProbe, container.readinessProbe]) {
     // Another name gives no port, and so no answer.
     const { path, port: name } = probe?.httpGet ?? {}
