@@ -11,6 +11,9 @@ export interface Position extends EventId {
   readonly seq: number
 }
 
+/** Frames are moved into memory of their own by so many: once costs as much as making a few frames. */
+const SETTLED_TOGETHER = 8
+
 /** What a room said on this instance: a batch, a gap, or its end. */
 export interface Entry {
   readonly kind: LogEntry['kind']
@@ -19,6 +22,11 @@ export interface Entry {
   /** The place after it; its id is the id of the event. */
   readonly to: Position
   readonly frame: Buffer
+}
+
+interface KeptEntry extends Entry {
+  /** The same bytes may be put elsewhere. */
+  frame: Buffer
 }
 
 /** Where a viewer goes on, and what it must be told before. */
@@ -34,12 +42,14 @@ export interface Continuation {
  *
  * Invariants: `seq` grows by one with each entry; each entry starts where the one before it ended; between two gaps `n`
  * numbers the messages without holes, also across terms. At least the newest entry is kept, so the bytes held are
- * at most `maxBytes` or one batch.
+ * at most `maxBytes` or one batch. So is the memory they take, but for what the newest `SETTLED_TOGETHER` and as many of the oldest share.
  */
 export class History {
-  readonly #entries: Entry[] = []
+  readonly #entries: KeptEntry[] = []
   #messages = 0
   #bytes = 0
+  /** How many of the newest entries have not been settled. */
+  #unsettled = 0
   #last: Position = { term: 0, n: 0, seq: 0 }
   /** Ids before this one are from the other side of a gap that is no longer kept, or unknown. */
   #reachesBackTo: EventId = this.#last
@@ -214,7 +224,7 @@ export class History {
   }
 
   #append (kind: Entry['kind'], { term, n }: EventId, frame: Buffer): Entry {
-    const entry: Entry = { kind, from: this.#last, to: { term, n, seq: this.#last.seq + 1 }, frame }
+    const entry: KeptEntry = { kind, from: this.#last, to: { term, n, seq: this.#last.seq + 1 }, frame }
     this.#last = entry.to
     this.#entries.push(entry)
     this.#messages += weightOf(entry)
@@ -228,7 +238,23 @@ export class History {
       if (oldest.kind === 'gap') this.#reachesBackTo = oldest.to
       if (this.#cut?.entry === oldest) this.#cut = undefined
     }
+    if (++this.#unsettled === SETTLED_TOGETHER) this.#settle()
     return entry
+  }
+
+  /**
+   * Moves the newest frames into memory of their own. They were made in the 8 KiB pieces that Node.js shares out to all small buffers:
+   * one of a quiet room would keep a whole piece for as long as it is kept itself.
+   */
+  #settle () {
+    const entries = this.#entries.slice(-this.#unsettled).filter(({ frame }) => frame.length < frame.buffer.byteLength)
+    const memory = Buffer.allocUnsafeSlow(entries.reduce((sum, { frame }) => sum + frame.length, 0))
+    let offset = 0
+    for (const entry of entries) {
+      memory.set(entry.frame, offset)
+      entry.frame = memory.subarray(offset, offset += entry.frame.length)
+    }
+    this.#unsettled = 0
   }
 }
 
