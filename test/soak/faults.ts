@@ -39,7 +39,7 @@ function linkFault (fail: 'cut' | 'mute'): Fault {
 
 export const FAULTS = {
   async 'kill instance' ({ stage, random }, note) {
-    const instance = stage.pick(random)
+    const instance = stage.pickMortal(random)
     note(instance.address)
     await stage.removeInstance(instance, 'SIGKILL')
     await stage.addInstance()
@@ -92,7 +92,7 @@ export const FAULTS = {
 
   async 'scale down' ({ stage, random }, note) {
     if (stage.instances.length <= 2) return
-    const instance = stage.pick(random)
+    const instance = stage.pickMortal(random)
     note(instance.address)
     await stage.removeInstance(instance, 'SIGTERM')
     await stage.cluster.settled()

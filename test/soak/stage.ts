@@ -78,6 +78,14 @@ export class SoakStage {
     return instance
   }
 
+  /** Not the oldest: one lives for as long as the soak does, so that what it keeps can be seen. */
+  pickMortal (random: Random): Instance {
+    const [oldest, ...others] = this.instances
+    const instance = others[random(others.length)] ?? oldest
+    if (instance === undefined) throw new Error('no instance is left')
+    return instance
+  }
+
   linkOf (instance: Instance): TcpProxy {
     const proxy = this.#proxies.get(instance)
     if (proxy === undefined) throw new Error(`${instance.url} has no link`)

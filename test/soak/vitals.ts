@@ -6,8 +6,8 @@ import type { Findings } from './findings.js'
 const SAMPLE_INTERVAL_MS = 5000
 /** Memory moves up and down as it is collected: what counts is the least of so many samples. */
 const WINDOW = 12
-/** The first do not count: code is compiled, viewers come. */
-const WARM_UP = 12
+/** The first do not count, or a third if there are not so many: code is compiled, viewers come, and the histories of the rooms fill. */
+const WARM_UP = 72
 
 interface Sample {
   readonly rssMiB: number
@@ -48,7 +48,8 @@ export class VitalSigns {
    * @param idleDescriptors what one has open that nobody uses
    */
   judge (instance: Instance, idleDescriptors: number, findings: Findings): Vitals {
-    const counted = this.#samples.get(instance)?.slice(WARM_UP) ?? []
+    const samples = this.#samples.get(instance) ?? []
+    const counted = samples.slice(Math.min(WARM_UP, samples.length / 3))
     const window = Math.max(1, Math.min(WINDOW, Math.floor(counted.length / 2)))
     const least = (of: keyof Sample): Change => {
       const [first, last] = [counted.slice(0, window), counted.slice(-window)].map((samples) => Math.round(Math.min(...samples.map((sample) => sample[of]))))
