@@ -11,8 +11,8 @@ export interface Position extends EventId {
   readonly seq: number
 }
 
-/** Frames are moved into memory of their own by so many: once costs as much as making a few frames. */
-const SETTLED_TOGETHER = 8
+/** Kept frames are put together into pieces of so much. */
+const PIECE_BYTES = 2048
 
 /** What a room said on this instance: a batch, a gap, or its end. */
 export interface Entry {
@@ -22,11 +22,6 @@ export interface Entry {
   /** The place after it; its id is the id of the event. */
   readonly to: Position
   readonly frame: Buffer
-}
-
-interface KeptEntry extends Entry {
-  /** The same bytes may be put elsewhere. */
-  frame: Buffer
 }
 
 /** Where a viewer goes on, and what it must be told before. */
@@ -42,14 +37,14 @@ export interface Continuation {
  *
  * Invariants: `seq` grows by one with each entry; each entry starts where the one before it ended; between two gaps `n`
  * numbers the messages without holes, also across terms. At least the newest entry is kept, so the bytes held are
- * at most `maxBytes` or one batch. So is the memory they take, but for what the newest `SETTLED_TOGETHER` and as many of the oldest share.
+ * at most `maxBytes` or one batch, and the memory they take no more than twice that and two pieces.
  */
 export class History {
-  readonly #entries: KeptEntry[] = []
+  readonly #entries: Entry[] = []
   #messages = 0
   #bytes = 0
-  /** How many of the newest entries have not been settled. */
-  #unsettled = 0
+  /** What is left of the newest piece. */
+  #free = Buffer.alloc(0)
   #last: Position = { term: 0, n: 0, seq: 0 }
   /** Ids before this one are from the other side of a gap that is no longer kept, or unknown. */
   #reachesBackTo: EventId = this.#last
@@ -211,7 +206,7 @@ export class History {
   /** Going on inside a batch: its later messages lead, under the id of the whole batch. */
   #inside (entry: Entry, skip: number): Continuation {
     if (this.#cut?.entry !== entry || this.#cut.skip !== skip) {
-      this.#cut = { entry, skip, lead: messagesFrame(entry.to, JSON.stringify(messagesOf(entry.frame).slice(skip))) }
+      this.#cut = { entry, skip, lead: this.#own(messagesFrame(entry.to, JSON.stringify(messagesOf(entry.frame).slice(skip)))) }
     }
     return { position: entry.to, lead: this.#cut.lead }
   }
@@ -224,7 +219,7 @@ export class History {
   }
 
   #append (kind: Entry['kind'], { term, n }: EventId, frame: Buffer): Entry {
-    const entry: KeptEntry = { kind, from: this.#last, to: { term, n, seq: this.#last.seq + 1 }, frame }
+    const entry: Entry = { kind, from: this.#last, to: { term, n, seq: this.#last.seq + 1 }, frame: this.#own(frame) }
     this.#last = entry.to
     this.#entries.push(entry)
     this.#messages += weightOf(entry)
@@ -238,23 +233,21 @@ export class History {
       if (oldest.kind === 'gap') this.#reachesBackTo = oldest.to
       if (this.#cut?.entry === oldest) this.#cut = undefined
     }
-    if (++this.#unsettled === SETTLED_TOGETHER) this.#settle()
     return entry
   }
 
   /**
-   * Moves the newest frames into memory of their own. They were made in the 8 KiB pieces that Node.js shares out to all small buffers:
-   * one of a quiet room would keep a whole piece for as long as it is kept itself.
+   * Puts a frame into memory of this room. Node.js makes small buffers in pieces of 8 KiB or more that all share: one that is kept
+   * would keep a whole piece.
    */
-  #settle () {
-    const entries = this.#entries.slice(-this.#unsettled).filter(({ frame }) => frame.length < frame.buffer.byteLength)
-    const memory = Buffer.allocUnsafeSlow(entries.reduce((sum, { frame }) => sum + frame.length, 0))
-    let offset = 0
-    for (const entry of entries) {
-      memory.set(entry.frame, offset)
-      entry.frame = memory.subarray(offset, offset += entry.frame.length)
-    }
-    this.#unsettled = 0
+  #own (frame: Buffer): Buffer {
+    const { length } = frame
+    if (length === frame.buffer.byteLength) return frame
+    if (this.#free.length < length) this.#free = Buffer.allocUnsafeSlow(Math.max(PIECE_BYTES, length))
+    const own = this.#free.subarray(0, length)
+    own.set(frame)
+    this.#free = this.#free.subarray(length)
+    return own
   }
 }
 
