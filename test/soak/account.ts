@@ -192,7 +192,7 @@ export class Account {
     }
     this.findings.missed += owed.length
     if (gap.missed === null || mayBeLate) return
-    if ((gap.missed > total && !isFirst) || gap.missed < owed.length) this.#violate('miscounted', `${owed.length} to ${total} are missing (${first}..${last}) where ${gap.said} was said, ${place}`)
+    if (gap.missed > (isFirst ? last : total) || gap.missed < owed.length) this.#violate('miscounted', `${owed.length} to ${total} are missing (${first}..${last}) where ${gap.said} was said, ${place}`)
   }
 
   #violate (kind: ViolationKind, detail: string) {

@@ -72,18 +72,15 @@ export class SoakStage {
 
   get instances (): readonly Instance[] { return this.cluster.instances }
 
-  pick (random: Random): Instance {
-    const instance = this.instances[random(this.instances.length)]
+  pick (random: Random, instances = this.instances): Instance {
+    const instance = instances[random(instances.length)]
     if (instance === undefined) throw new Error('no instance is left')
     return instance
   }
 
   /** Not the oldest: one lives for as long as the soak does, so that what it keeps can be seen. */
   pickMortal (random: Random): Instance {
-    const [oldest, ...others] = this.instances
-    const instance = others[random(others.length)] ?? oldest
-    if (instance === undefined) throw new Error('no instance is left')
-    return instance
+    return this.pick(random, this.instances.slice(1))
   }
 
   linkOf (instance: Instance): TcpProxy {

@@ -6,8 +6,8 @@ import type { Findings } from './findings.js'
 const SAMPLE_INTERVAL_MS = 5000
 /** Memory moves up and down as it is collected: what counts is the least of so many samples. */
 const WINDOW = 12
-/** The first do not count, or a third if there are not so many: code is compiled, viewers come, and the histories of the rooms fill. */
-const WARM_UP = 72
+/** So many do not count, but at most the first third: code is compiled, viewers come, and the histories of the rooms fill. */
+const WARM_UP = 100
 
 interface Sample {
   readonly rssMiB: number
