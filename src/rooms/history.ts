@@ -37,7 +37,8 @@ export interface Continuation {
  *
  * Invariants: `seq` grows by one with each entry; each entry starts where the one before it ended; between two gaps `n`
  * numbers the messages without holes, also across terms. At least the newest entry is kept, so the bytes held are
- * at most `maxBytes` or one batch, and the memory they take no more than twice that and two pieces.
+ * at most `maxBytes` or one batch, and the memory they take no more than twice that and two pieces:
+ * only they are put into pieces.
  */
 export class History {
   readonly #entries: Entry[] = []
@@ -206,7 +207,7 @@ export class History {
   /** Going on inside a batch: its later messages lead, under the id of the whole batch. */
   #inside (entry: Entry, skip: number): Continuation {
     if (this.#cut?.entry !== entry || this.#cut.skip !== skip) {
-      this.#cut = { entry, skip, lead: this.#own(messagesFrame(entry.to, JSON.stringify(messagesOf(entry.frame).slice(skip)))) }
+      this.#cut = { entry, skip, lead: messagesFrame(entry.to, JSON.stringify(messagesOf(entry.frame).slice(skip))) }
     }
     return { position: entry.to, lead: this.#cut.lead }
   }
