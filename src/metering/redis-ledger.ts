@@ -41,7 +41,8 @@ export const unbilledKey = (roomId: string) => `chat:{${roomId}}:unbilled`
 export const outboxKey = (roomId: string) => `chat:{${roomId}}:outbox`
 export const parkedKey = (roomId: string) => `chat:{${roomId}}:parked`
 
-const BILLED_KEY = /^chat:\{([0-9a-f-]{36})\}:(?:unbilled|outbox)$/
+/** Of rooms with something to bill, and of those in which something may be counted at any moment. */
+const BILLABLE_KEY = /^chat:\{([0-9a-f-]{36})\}:(?:unbilled|outbox|owner)$/
 
 /** @returns undefined for what is no record */
 export function parseRecord (json: string): BillingRecord | undefined {
@@ -146,7 +147,10 @@ export class RedisLedger implements Ledger {
     }
   }
 
-  /** Looks through all keys for rooms with something to bill. Rooms that are counted meanwhile announce themselves. */
+  /**
+   * Looks through all keys for rooms to bill. A room that has an owner is one of them, whatever was counted: it may have been
+   * announced just before, and not be again for a minute.
+   */
   async #rebuildIndex () {
     await this.#at(INDEX_KEY).del(INDEX_KEY)
     for (const { commands } of this.nodes.all) {
@@ -154,7 +158,7 @@ export class RedisLedger implements Ledger {
       do {
         const [next, page] = await commands.scan(cursor, 'MATCH', 'chat:{*}:*', 'COUNT', KEYS_PER_PAGE)
         cursor = next
-        const roomIds = page.flatMap((key) => BILLED_KEY.exec(key)?.[1] ?? [])
+        const roomIds = page.flatMap((key) => BILLABLE_KEY.exec(key)?.[1] ?? [])
         if (roomIds.length > 0) await this.#at(INDEX_KEY).zadd(INDEX_KEY, ...roomIds.flatMap((roomId) => [Date.now(), roomId]))
       } while (cursor !== '0')
     }

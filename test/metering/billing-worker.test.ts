@@ -48,16 +48,18 @@ async function create (t: Test, timeoutMs?: number) {
     said,
     lines,
     count: (roomId: string, messages: number) => countMessages(commands, roomId, messages),
-    /** So slowly that what is due happens meanwhile. */
+    /** So slowly that what is due happens meanwhile, and not before Redis has answered what it was asked. */
     async pass (ms: number, stepMs = 500) {
       for (let passed = 0; passed < ms; passed += stepMs) {
         clock.advance(stepMs)
         await pause(5)
+        await commands.ping()
       }
     },
-    passUntil: (what: string, condition: () => boolean | Promise<boolean>) => eventually(what, () => {
+    passUntil: (what: string, condition: () => boolean | Promise<boolean>) => eventually(what, async () => {
       clock.advance(100)
-      return condition()
+      await commands.ping()
+      return await condition()
     }),
     keys: async (roomId: string) => (await commands.keys(`chat:{${roomId}}:*`)).map((key) => key.split(':')[2]).sort()
   }
@@ -235,11 +237,15 @@ t.test('an index of another type is made anew from what there is to bill', async
   await commands.set('chat:billing:rooms', 'a string')
   for (const room of rooms.slice(1)) await commands.incrby(`chat:{${room}}:unbilled`, 2)
   await commands.rpush(`chat:{${rooms[0]}}:outbox`, `{"key":"${crypto.randomUUID()}","count":5}`)
+  const announced = crypto.randomUUID()
+  await commands.hset(`chat:{${announced}}:owner`, 'instance', 'x', 'term', '1')
   await passUntil('all is billed', () => worker.billedMessages === 43)
   t.match(said('a key in redis was of another type, it is made anew'), [{ level: 50, key: 'chat:billing:rooms' }])
   await count(crypto.randomUUID(), 1)
   await passUntil('it goes on', () => worker.billedMessages === 44)
-  t.equal(tenant.requests.length, 21)
+  await commands.incrby(`chat:{${announced}}:unbilled`, 3)
+  await passUntil('what a room counts that was announced before is billed', () => worker.billedMessages === 47)
+  t.equal(tenant.requests.length, 22)
 })
 
 t.test('nobody can take the lead who does not bill', async (t) => {

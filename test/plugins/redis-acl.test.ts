@@ -80,6 +80,7 @@ t.test('an instance of the runbook may do all that it does, and nothing else', a
   await admin.set(`chat:{${room}}:unbilled`, 'no count')
   await tenant.publish(room, 'to be counted')
   await second.untilMessages(5)
+  await eventually('it is billed', () => api.total(room) === 5)
   api.answer = () => ({ status: 422 })
   const third = await other.watch(refused)
   await tenant.publish(refused, 'refused')
