@@ -4,23 +4,22 @@ import { everyoneGotAll, watchUrl } from '../fixtures/chat.js'
 import { startStage } from '../fixtures/stage.js'
 
 const HOP_INTERVAL_MS = 300
-const DURATION_MS = 60_000
+const HOPS = 200
 
-t.test('a viewer that hops between three instances of a busy room for a minute gets exactly what one gets who stays', async (t) => {
+t.test('a viewer that hops two hundred times between three instances of a busy room gets exactly what one gets who stays', async (t) => {
   const stage = await startStage(t, { instances: 3 })
   const urls = stage.cluster.instances.map(({ url }) => url)
   const chat = stage.chat({ identicalEvery: 7 })
   const [hopper] = urls.map((url) => chat.watch(url))
   await chat.watched()
   chat.talk(500)
-  const endsAt = performance.now() + DURATION_MS
-  for (let hops = 1; performance.now() < endsAt; hops++) {
+  for (let hops = 1; hops <= HOPS; hops++) {
     const interval = pause(HOP_INTERVAL_MS)
     await hopper?.hop(watchUrl(urls[hops % urls.length] ?? '', chat.room))
     await interval
   }
   await chat.finish()
   everyoneGotAll(t, chat)
-  t.ok(hopper && hopper.connects > DURATION_MS / HOP_INTERVAL_MS * 0.8, `${hopper?.connects} streams`)
+  t.ok(hopper && hopper.connects > HOPS, `${hopper?.connects} streams`)
   await stage.billed(t, chat)
 })

@@ -34,12 +34,12 @@ for (const { what, redisTimeoutMs, mend } of mends) {
     const chats = [owning.chat, following.chat]
 
     proxy.cut()
-    const heard = chats.flatMap((chat) => chat.at(far.url).map(lastNumber))
+    const said = chats.map(({ count }) => count)
     await stage.takenOver(owning.chat.room, owning.before)
     for (const chat of chats) await chat.goesOn(100, chat.at(near.url))
-    // What was on its way at the moment of the cut.
-    const late = chats.flatMap((chat) => chat.at(far.url).map(lastNumber)).map((n, index) => n - (heard[index] ?? 0))
-    t.ok(late.every((n) => n < 50), `the viewers of the cut instance heard next to nothing: ${late}`)
+    for (const [index, chat] of chats.entries()) {
+      t.ok(chat.at(far.url).every((viewer) => lastNumber(viewer) <= (said[index] ?? 0)), 'the viewers of the cut instance heard nothing of what was said after the cut')
+    }
     mend(proxy)
 
     for (const chat of chats) {

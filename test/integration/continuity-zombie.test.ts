@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import type { Instance } from '../../deploy/local-cluster/cluster.js'
-import { firstDifference } from '../fixtures/account.js'
+import { firstDifference, historyOf } from '../fixtures/account.js'
 import { eventually } from '../fixtures/eventually.js'
 import { everyoneGotAll, lastNumber, watchUrl } from '../fixtures/chat.js'
 import { SseStream } from '../fixtures/sse-stream.js'
@@ -41,7 +41,7 @@ t.test('a sequencer that was stopped, lost its rooms, and wakes up writes nothin
     const stream = await SseStream.open(watchUrl(url, chat.room, `?recent=${RECENT}`))
     t.teardown(() => stream.close())
     t.equal((await stream.untilMessages(RECENT)).join('\n'), latest)
-    return stream.events
+    return historyOf(stream.events)
   }))
   t.equal(firstDifference(ofZombie, ofHeir), undefined, 'both have the same history')
   await stage.billed(t, chat)

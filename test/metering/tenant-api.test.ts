@@ -64,13 +64,16 @@ t.test('no answer in time, no connection and a broken connection fail with a rea
   t.same(await connect(tenant.url)(record()), { result: 'failed', reason: 'ECONNREFUSED' })
 })
 
-t.test('an answer of any length is not kept, and the status counts even when the body breaks off', async (t) => {
+t.test('an answer of any length is not kept, and the status counts even when the body stays away or breaks off', async (t) => {
   const tenant = await TenantApi.start(t)
   const bill = connect(tenant.url, 2000)
   tenant.answer = () => ({ status: 200, body: 'x'.repeat(10_000_000) })
   t.same(await bill(record()), { result: 'billed' })
-  tenant.answer = () => ({ status: 200, headers: { 'Content-Length': '10' }, body: 'x' })
-  t.same(await connect(tenant.url, 200)(record()), { result: 'billed' })
+  const broken = { 'Content-Length': '10' }
+  for (const headers of [broken, { ...broken, Connection: 'close' }]) {
+    tenant.answer = () => ({ status: 200, headers, body: 'x' })
+    t.same(await bill(record()), { result: 'billed' })
+  }
 })
 
 t.test('Retry-After is honoured in seconds and as a date, with 429 and 503, up to an hour', async (t) => {

@@ -15,7 +15,7 @@ t.test('an instance is alive and ready, also while Redis is away', async (t) => 
 })
 
 t.test('an instance that drains is alive and not ready, and lets its viewers go with their place, spread over time', async (t) => {
-  const { app, url, watch } = await build(t, { DRAIN_MS: '1000', RETRY_MS: '4000' })
+  const { app, url, watch } = await build(t, { DRAIN_MS: '3000', RETRY_MS: '4000' })
   const room = crypto.randomUUID()
   const streams = await Promise.all(Array.from({ length: 40 }, () => watch(room)))
   await app.broker.publish(room, 'x')
