@@ -99,7 +99,7 @@ t.test('connections that are not between two requests do not keep it from exitin
   const path = `/api/v1/chats/${crypto.randomUUID()}/messages`
   const head = `POST ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n`
   for (const bytes of ['', 'GET / HT', head, `${head}{`]) {
-    const socket = connect(Number(port), hostname, () => socket.write(bytes))
+    const socket = connect(Number(port), hostname, () => socket.write(bytes)).on('error', () => {})
     t.teardown(() => socket.destroy())
     await once(socket, 'connect')
   }

@@ -135,7 +135,7 @@ t.test('of too many connections without a request the oldest is cut, and no othe
   t.equal(halfOpen(), 0, 'who has asked for something does not count')
   const silent: Socket[] = []
   for (let n = 0; n < 5; n++) {
-    const socket = connect(Number(port), hostname).resume()
+    const socket = connect(Number(port), hostname).resume().on('error', () => {})
     t.teardown(() => socket.destroy())
     silent.push(socket)
     await eventually('it is accepted', () => halfOpen() + cut === n + 1)

@@ -49,7 +49,7 @@ t.test('an instance of the runbook may do all that it does, and nothing else', a
   const { admin, tenant, env } = await start(t)
   const api = await TenantApi.start(t)
   const park = (room: string, message: string) => tenant.eval(PUBLISH, 2, `chat:{${room}}:pending`, `chat:{${room}}:ended`, room, message)
-  const settings = { ...env, TENANT_BASE_URL: api.url, BILLING_INTERVAL_MS: '100', VIEWER_COUNTS: 'on', MAX_MESSAGE_BYTES: '100', LEASE_MS: '1000', PUBLISH_API_KEYS: 'key', HANDOVER_MS: '5000' }
+  const settings = { ...env, TENANT_BASE_URL: api.url, BILLING_INTERVAL_MS: '100', VIEWER_COUNTS: 'on', MAX_MESSAGE_BYTES: '100', LEASE_MS: '3000', PUBLISH_API_KEYS: 'key', HANDOVER_MS: '5000' }
   const [room, refused] = [crypto.randomUUID(), crypto.randomUUID()]
 
   t.equal(await park(room, 'parked'), 0)

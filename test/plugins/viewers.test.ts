@@ -183,7 +183,7 @@ t.test('when there are too many rooms, the one that has been empty longest goes 
 })
 
 t.test('a room without viewers keeps its history for a while, and then is dropped, but not its log', async (t) => {
-  const { app, watch, log } = await build(t, { ROOM_LINGER_MS: '300', LOG_TTL_MS: '1000' })
+  const { app, watch, log } = await build(t, { ROOM_LINGER_MS: '1000', LOG_TTL_MS: '2000' })
   const room = crypto.randomUUID()
   const dropped = () => log.filter(({ msg, roomId }) => msg === 'room closed' && roomId === room).length
   const first = await watch(room)
