@@ -28,6 +28,7 @@ declare module 'ioredis' {
     /** The number of keys comes first: by turns the outboxes and the unbilled counts of rooms. */
     billBacklog (numberOfKeys: number, ...keys: string[]): Result<number, Context>
     billForget (indexKey: string, idleMs: number, ...roomIds: string[]): Result<number, Context>
+    billResetIndex (indexKey: string, incomplete: string): Result<number, Context>
   }
 }
 
@@ -41,7 +42,9 @@ export const unbilledKey = (roomId: string) => `chat:{${roomId}}:unbilled`
 export const outboxKey = (roomId: string) => `chat:{${roomId}}:outbox`
 export const parkedKey = (roomId: string) => `chat:{${roomId}}:parked`
 
-/** Of rooms with something to bill, and of those in which something may be counted at any moment. */
+/** Stands in an index that is made anew until that is done. Who finds it there does it, for somebody was interrupted. */
+const INCOMPLETE = 'incomplete'
+/** Of rooms with something to bill, and of all in which something may be counted at any moment. */
 const BILLABLE_KEY = /^chat:\{([0-9a-f-]{36})\}:(?:unbilled|outbox|owner)$/
 
 /** @returns undefined for what is no record */
@@ -75,6 +78,7 @@ export class RedisLedger implements Ledger {
       commands.defineCommand('billTake', { lua: luaScript('bill-take') })
       commands.defineCommand('billBacklog', { lua: luaScript('bill-backlog') })
       commands.defineCommand('billForget', { lua: luaScript('bill-forget'), numberOfKeys: 1 })
+      commands.defineCommand('billResetIndex', { lua: luaScript('bill-reset-index'), numberOfKeys: 1 })
     })
   }
 
@@ -126,7 +130,8 @@ export class RedisLedger implements Ledger {
       cursor = next
       // Members and scores by turns.
       const members = page.filter((_, index) => index % 2 === 0)
-      const strangers = members.filter((member) => !UUID.test(member))
+      if (members.includes(INCOMPLETE)) await this.#completeIndex()
+      const strangers = members.filter((member) => !UUID.test(member) && member !== INCOMPLETE)
       if (strangers.length > 0) {
         await this.#at(INDEX_KEY).zrem(INDEX_KEY, ...strangers)
         this.log.error({ key: INDEX_KEY, members: strangers.length }, 'the index of the billing held what is no room, it is taken out')
@@ -141,27 +146,30 @@ export class RedisLedger implements Ledger {
       return await scan()
     } catch (error) {
       if (!(error instanceof Error && error.message.startsWith('WRONGTYPE'))) throw error
-      this.log.error({ key: INDEX_KEY }, 'a key in redis was of another type, it is made anew')
-      await this.#rebuildIndex()
+      const isReset = await this.#at(INDEX_KEY).billResetIndex(INDEX_KEY, INCOMPLETE)
+      if (isReset === 1) this.log.error({ key: INDEX_KEY }, 'a key in redis was of another type, it is made anew')
+      await this.#completeIndex()
       return await scan()
     }
   }
 
   /**
-   * Looks through all keys for rooms to bill. A room that has an owner is one of them, whatever was counted: it may have been
-   * announced just before, and not be again for a minute.
+   * Looks through all keys for rooms to bill. Each that has, or had, an owner is one of them, whatever was counted: it may have been
+   * announced just before the index was lost, and not be again for a minute.
    */
-  async #rebuildIndex () {
-    await this.#at(INDEX_KEY).del(INDEX_KEY)
+  async #completeIndex () {
+    const [seconds, microseconds] = await this.#at(INDEX_KEY).time()
+    const nowMs = Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000)
     for (const { commands } of this.nodes.all) {
       let cursor = '0'
       do {
         const [next, page] = await commands.scan(cursor, 'MATCH', 'chat:{*}:*', 'COUNT', KEYS_PER_PAGE)
         cursor = next
         const roomIds = page.flatMap((key) => BILLABLE_KEY.exec(key)?.[1] ?? [])
-        if (roomIds.length > 0) await this.#at(INDEX_KEY).zadd(INDEX_KEY, ...roomIds.flatMap((roomId) => [Date.now(), roomId]))
+        if (roomIds.length > 0) await this.#at(INDEX_KEY).zadd(INDEX_KEY, 'NX', ...roomIds.flatMap((roomId) => [nowMs, roomId]))
       } while (cursor !== '0')
     }
+    await this.#at(INDEX_KEY).zrem(INDEX_KEY, INCOMPLETE)
   }
 
   async #cut (roomIds: readonly string[], isWaiting: (roomId: string) => boolean) {
