@@ -30,13 +30,10 @@ async function startFlood (t: Test) {
 t.test('in a flood the list stays short, typing goes on, and every message is counted', async (t) => {
   const { chat, page, stop } = await startFlood(t)
   const watched = await page.evaluateHandle(() => {
-    const watched = { longestFrameMs: 0, mostItems: 0 }
+    const watched = { mostItems: 0 }
     const list = document.querySelector('#list')
-    let last = performance.now()
-    requestAnimationFrame(function look (now) {
-      watched.longestFrameMs = Math.max(watched.longestFrameMs, now - last)
+    requestAnimationFrame(function look () {
       watched.mostItems = Math.max(watched.mostItems, list?.childElementCount ?? Infinity)
-      last = now
       requestAnimationFrame(look)
     })
     return watched
@@ -48,8 +45,8 @@ t.test('in a flood the list stays short, typing goes on, and every message is co
   await chat.untilLast(`message ${sent}`)
   t.equal(await chat.received(), sent)
   t.ok(await chat.isAtBottom(), 'the newest is in view')
-  const { longestFrameMs, mostItems } = await watched.jsonValue()
-  t.comment(`${sent} messages, longest frame ${Math.round(longestFrameMs)} ms, at most ${mostItems} items, ${await page.locator('*').count()} elements`)
+  const { mostItems } = await watched.jsonValue()
+  t.comment(`${sent} messages, at most ${mostItems} items, ${await page.locator('*').count()} elements`)
   t.ok(mostItems <= LIST_LIMIT)
 })
 

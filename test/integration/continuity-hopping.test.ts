@@ -20,6 +20,5 @@ t.test('a viewer that hops two hundred times between three instances of a busy r
   }
   await chat.finish()
   everyoneGotAll(t, chat)
-  t.ok(hopper && hopper.connects > HOPS, `${hopper?.connects} streams`)
   await stage.billed(t, chat)
 })

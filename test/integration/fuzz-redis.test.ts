@@ -48,8 +48,8 @@ class Vandal {
     await this.#pick<() => Promise<unknown>>([
       async () => { if (!isTombstone) await this.redis.set(key, this.#noise()) },
       async () => { if (!isTombstone) await this.redis.set(key, number()) },
-      async () => { await this.redis.del(key); await this.redis.rpush(key, this.#noise(), number()) },
-      async () => { await this.redis.del(key); await this.redis.sadd(key, this.#noise()) },
+      () => this.redis.multi().del(key).rpush(key, this.#noise(), number()).exec(),
+      () => this.redis.multi().del(key).sadd(key, this.#noise()).exec(),
       () => this.redis.hset(`chat:{${room}}:owner`, { [this.#pick(['instance', 'term', 'tail', 'released', 'heirs', 'finished'])]: this.#pick([number(), `${number()}-${number()}`, ...this.instances, 'stranger']) }),
       () => this.redis.xadd(`chat:{${room}}:log`, '*', 'kind', this.#pick(['batch', 'gap', 'end', 'x']), 'from', `${number()}-${number()}`, 'data', this.#pick(['["x"]', '{}', '', '[1]', '["x"'])),
       () => this.redis.xadd(`chat:{${room}}:log`, `${number()}-${number()}`, 'kind', 'batch', 'from', `${number()}-${number()}`, 'data', '["forged"]'),

@@ -91,7 +91,7 @@ t.test('a tenant API that is away or silent does not keep it from closing, and w
     else tenant.answer = () => new Promise(() => {})
     const start = performance.now()
     await worker.close()
-    t.ok(performance.now() - start < 4000, trouble)
+    t.ok(performance.now() - start < 10_000, trouble)
     t.match(lost(), [{ messages: 200, msg: 'messages were not billed, and their count is gone with this process' }])
   }
 })

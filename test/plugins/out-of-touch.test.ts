@@ -8,8 +8,8 @@ t.test('an instance that is cut off from Redis lets a viewer wait whose last eve
   const redis = await startRedis(t)
   const proxy = await TcpProxy.start(t, redis.port)
   const tenant = connectTenant(t, redis)
-  const cut = await build(t, { ...redis.env, REDIS_PORT: String(proxy.port), LEASE_MS: '1000' })
-  const other = await build(t, { ...redis.env, LEASE_MS: '1000' })
+  const cut = await build(t, { ...redis.env, REDIS_PORT: String(proxy.port), LEASE_MS: '3000' })
+  const other = await build(t, { ...redis.env, LEASE_MS: '3000' })
   const [owned, followed] = [crypto.randomUUID(), crypto.randomUUID()]
   const witnesses = []
   for (const [room, servers] of [[owned, [cut, other]], [followed, [other, cut]]] as const) {

@@ -10,8 +10,8 @@ import { ReconnectingViewer } from '../fixtures/reconnecting-viewer.js'
 import { deadUrl, makeKeys, makeToken, nowS, SECRET, TestKeyServer } from '../fixtures/tokens.js'
 
 const JWT = { VIEWER_AUTH: 'jwt', VIEWER_JWT_SECRET: SECRET }
-/** A token with this `exp` is refused at the latest a second after 2 s. */
-const soon = () => nowS() - 5 + 2
+/** A token with this `exp` is refused after 3 to 4 s. */
+const soon = () => nowS() - 5 + 4
 
 async function buildGuarded (t: Test, env: Record<string, string> = {}) {
   const server = await build(t, { ...JWT, ...env })

@@ -122,7 +122,7 @@ t.test('a bad query is answered with 400', async (t) => {
 })
 
 t.test('a silent stream gets a comment, a stream with messages does not need one', async (t) => {
-  const { app, watch } = await build(t, { HEARTBEAT_MS: '100' })
+  const { app, watch } = await build(t, { HEARTBEAT_MS: '1500' })
   const [quiet, busy] = [crypto.randomUUID(), crypto.randomUUID()]
   const quietStream = await watch(quiet)
   const busyStream = await watch(busy)
@@ -183,7 +183,7 @@ t.test('when there are too many rooms, the one that has been empty longest goes 
 })
 
 t.test('a room without viewers keeps its history for a while, and then is dropped, but not its log', async (t) => {
-  const { app, watch, log } = await build(t, { ROOM_LINGER_MS: '1000', LOG_TTL_MS: '2000' })
+  const { app, watch, log } = await build(t, { ROOM_LINGER_MS: '1000', LOG_TTL_MS: '5000' })
   const room = crypto.randomUUID()
   const dropped = () => log.filter(({ msg, roomId }) => msg === 'room closed' && roomId === room).length
   const first = await watch(room)
