@@ -44,7 +44,8 @@ async function dribble (t: Test, { url }: Server, head: string, drop: string) {
   const dropping = setInterval(() => socket.write(drop), 20)
   t.teardown(() => clearInterval(dropping))
   t.teardown(() => socket.destroy())
-  await once(socket, 'close')
+  // What is sent when the server has closed already resets the connection.
+  await new Promise((resolve) => socket.once('close', resolve))
   clearInterval(dropping)
   return answer
 }
