@@ -40,7 +40,7 @@ t.test('an address that has as many viewers as it may is told to come back, unti
 })
 
 t.test('places are given back once, however a stream ends', async (t) => {
-  const server = await buildLimited(t, { MAX_VIEWERS: '3', SLOW_VIEWER_TIMEOUT_MS: '1500', FLUSH_INTERVAL_MS: '1' })
+  const server = await buildLimited(t, { MAX_VIEWERS: '3', SLOW_VIEWER_TIMEOUT_MS: '5000', FLUSH_INTERVAL_MS: '1' })
   const { app, watch, log } = server
   const room = crypto.randomUUID()
 

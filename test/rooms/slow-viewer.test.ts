@@ -61,7 +61,7 @@ t.test('a viewer that fell out of the history is told how many it missed and goe
 })
 
 t.test('a viewer that takes nothing for too long is disconnected, with the reason in the log', async (t) => {
-  const { server, room, witness } = await stall(t, { SLOW_VIEWER_TIMEOUT_MS: '1500' })
+  const { server, room, witness } = await stall(t, { SLOW_VIEWER_TIMEOUT_MS: '5000' })
   await eventually('one viewer is gone', () => server.app.rooms.viewers === 1)
   t.ok(server.log.some(({ msg, reason }) => msg === 'viewer disconnected' && reason === 'slow-viewer'))
   await server.app.broker.publish(room, text(FLOOD))
