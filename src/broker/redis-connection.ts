@@ -1,4 +1,4 @@
-import { Redis, type RedisOptions } from 'ioredis'
+import { Redis, SentinelConnector, type RedisOptions, type SentinelConnectionOptions } from 'ioredis'
 import type { Log } from '../log.js'
 import type { Address, RedisLogin, Sentinels } from './redis-settings.js'
 
@@ -6,6 +6,27 @@ import type { Address, RedisLogin, Sentinels } from './redis-settings.js'
 const MAX_RETRY_MS = 2000
 
 const retryDelayMs = (attempt: number) => Math.min(50 * 2 ** attempt, MAX_RETRY_MS) * (0.5 + Math.random() / 2)
+
+/**
+ * Keeps a second error of a connection from ending the process: ioredis listens for one only. Over TLS there are two where it is
+ * closed in its handshake, and the certificate is not trusted: that, and the alert with which the server answers the close.
+ */
+export function surviveErrors (redis: Redis): Redis {
+  return redis.on('error', () => {
+    const { stream } = redis
+    if (stream?.listenerCount('error') === 0) stream.on('error', () => {})
+  })
+}
+
+/** Asks sentinels over connections of its own, and closes them when that takes too long: in the midst of a handshake, too. */
+class SurvivingSentinelConnector extends SentinelConnector {
+  /** @param options those of the connection; ioredis leaves their type open */
+  constructor (options: unknown) {
+    super(options as SentinelConnectionOptions)
+    const connect: (...args: unknown[]) => Redis = Reflect.get(this, 'connectToSentinel')
+    Reflect.set(this, 'connectToSentinel', (...args: unknown[]) => surviveErrors(connect.apply(this, args)))
+  }
+}
 
 /** What ioredis needs to get to a server, or to the master that the sentinels name. */
 export function connectionOptions ({ username, password, tls, timeoutMs, ...place }: RedisLogin & (Address | Sentinels)) {
@@ -23,6 +44,7 @@ export function connectionOptions ({ username, password, tls, timeoutMs, ...plac
 
 function sentinelOptions ({ sentinels, masterName, sentinelUsername, sentinelPassword }: Sentinels, { tls, timeoutMs }: Pick<RedisLogin, 'timeoutMs'> & { tls: RedisLogin['tls'] | undefined }) {
   return {
+    Connector: SurvivingSentinelConnector,
     sentinels: [...sentinels],
     name: masterName,
     sentinelCommandTimeout: timeoutMs,
@@ -57,6 +79,7 @@ export function connectRedis (name: string, settings: RedisLogin & (Address | Se
       return 'sentinels' in settings && /\bREADONLY\b/.test(message)
     }
   })
+  surviveErrors(redis)
   logState(redis, name, log)
   watchForSilence(redis, settings.timeoutMs)
   if ('sentinels' in settings) watchForFailover(redis, settings)
@@ -109,9 +132,8 @@ function watchForFailover (redis: Redis, { sentinels, masterName, sentinelUserna
   let isMisled = false
   const watchers = sentinels.map((address) => {
     const login = { ...address, username, password, timeoutMs, ...(tls && { tls }) }
-    const watcher = new Redis({ ...connectionOptions(login), enableReadyCheck: false, autoResubscribe: false, retryStrategy: retryDelayMs })
+    const watcher = surviveErrors(new Redis({ ...connectionOptions(login), enableReadyCheck: false, autoResubscribe: false, retryStrategy: retryDelayMs }))
     // One that is away is no trouble: its like say the same. If all are, the connection itself says so when it needs them.
-    watcher.on('error', () => {})
     watcher.on('ready', () => { watcher.subscribe('+switch-master').catch(() => {}) })
     watcher.on('message', (_channel, text) => {
       // The name of the master, and its old and new address.

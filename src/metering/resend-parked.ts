@@ -4,7 +4,7 @@ import Fastify from 'fastify'
 import { Redis, type Result } from 'ioredis'
 import env from '../../plugins/env.js'
 import { RedisCluster } from '../broker/redis-cluster.js'
-import { connectionOptions } from '../broker/redis-connection.js'
+import { connectionOptions, surviveErrors } from '../broker/redis-connection.js'
 import { oneServer, type RedisNodes } from '../broker/redis-nodes.js'
 import { redisSettings, type Address, type ClusterNodes, type RedisLogin, type Sentinels } from '../broker/redis-settings.js'
 import { systemClock } from '../clock.js'
@@ -52,7 +52,7 @@ async function connect () {
 }
 
 async function connectServer (settings: RedisLogin & (Address | Sentinels)): Promise<RedisNodes> {
-  const redis = new Redis({ ...connectionOptions(settings), lazyConnect: true, retryStrategy: () => null, sentinelRetryStrategy: () => null })
+  const redis = surviveErrors(new Redis({ ...connectionOptions(settings), lazyConnect: true, retryStrategy: () => null, sentinelRetryStrategy: () => null }))
   let reason: string | undefined
   redis.on('error', (error: Error) => { reason ??= error.message })
   try {

@@ -1,9 +1,12 @@
+import { readFileSync } from 'node:fs'
+import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises'
 import t from 'tap'
 import { freePort } from '../../deploy/local-cluster/managed-process.js'
+import { connectRedis } from '../../src/broker/redis-connection.js'
 import { build } from '../fixtures/build.js'
 import { makeCertificates } from '../fixtures/redis-certificates.js'
 import { eventually } from '../fixtures/eventually.js'
-import { connectTenant, startRedis } from '../fixtures/redis.js'
+import { connectTenant, recordLog, startRedis } from '../fixtures/redis.js'
 
 const certificates = makeCertificates(t)
 const port = await freePort()
@@ -38,6 +41,26 @@ t.test('a Redis whose certificate is of another authority, or for another name, 
     t.equal(app.broker.connected, false)
     t.notMatch(JSON.stringify(log), /SECRET/)
   }
+})
+
+/** Closed one after another, so that some are in the midst of their handshake. */
+const CONNECTIONS = 300
+
+t.test('a certificate that is not trusted never ends the process, be it that of Redis or of a sentinel, and whenever the connection is closed', async (t) => {
+  const login = { username: '', password: 'SECRET', tls: { ca: readFileSync(makeCertificates(t).ca, 'utf8') } }
+  const address = { host: '127.0.0.1', port }
+  const tenant = connectTenant(t, redis)
+  for (const place of [address, { sentinels: [address], masterName: 'x', sentinelUsername: '', sentinelPassword: '' }]) {
+    for (let n = 0; n < CONNECTIONS; n++) {
+      // What asks a sentinel is closed when that takes too long.
+      const connection = connectRedis('commands', { ...login, ...place, timeoutMs: 1 + n % 30 }, recordLog().log)
+      await turn()
+      setTimeout(() => connection.disconnect(), n % 30)
+    }
+    await pause(100)
+  }
+  // Whatever it had to say to the others it has said by now.
+  t.equal(await tenant.ping(), 'PONG')
 })
 
 t.test('a password that Redis refuses is said, and is in no line of the log', async (t) => {
