@@ -8,7 +8,6 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { freePort, ManagedProcess } from '../../deploy/local-cluster/managed-process.js'
 import { eventually } from '../fixtures/eventually.js'
-import { sendRaw } from '../fixtures/http.js'
 import { startRedis } from '../fixtures/redis.js'
 import { SseStream } from '../fixtures/sse-stream.js'
 
@@ -105,10 +104,14 @@ t.test('connections that are not between two requests do not keep it from exitin
   }
   redis.signal('SIGSTOP')
   t.teardown(() => redis.signal('SIGCONT'))
-  const inFlight = sendRaw(url, `${head}{}`, 10_000)
-  await eventually('the publish waits for Redis', async () => (await fetch(`${url}/health/live`)).ok)
+  let answer = ''
+  const inFlight = connect(Number(port), hostname, () => inFlight.write(`${head.replace('Content-Length', 'Expect: 100-continue\r\nContent-Length')}{}`)).on('error', () => {})
+  t.teardown(() => inFlight.destroy())
+  inFlight.setEncoding('utf8').on('data', (text: string) => { answer += text })
+  await eventually('the publish waits for Redis', () => answer === 'HTTP/1.1 100 Continue\r\n\r\n')
   t.equal(await process.stop(), 0)
-  t.match(await inFlight, /^HTTP\/1.1 503 /, 'a publish in flight is answered')
+  await eventually('its connection is closed', () => inFlight.closed)
+  t.match(answer, /\r\n\r\nHTTP\/1.1 503 /, 'a publish in flight is answered')
 })
 
 t.test('a signal during the start ends it', async (t) => {
