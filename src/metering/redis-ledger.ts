@@ -61,8 +61,8 @@ export function parseRecord (json: string): BillingRecord | undefined {
 /**
  * The ledger in Redis, common to all instances. Rooms are counted by who appends to their logs, in the same script.
  *
- * Invariant: a room with a count or a record is in the index. Who counts announces it before; it leaves when
- * both are gone, by a script that spares a room that was announced meanwhile.
+ * Invariant: a room with a count or a record is in the index, or the index says that it is incomplete. Who counts announces it
+ * before; it leaves when both are gone, by a script that spares a room that was announced meanwhile.
  */
 export class RedisLedger implements Ledger {
   readonly volatileMessages = 0
