@@ -24,7 +24,7 @@ export interface Permit {
   readonly expiresAtMs: number
 }
 
-/** Why a token is refused; `keys-unavailable` is for now only. */
+/** Why a token is refused. After `keys-unavailable` the same token may be taken later. */
 export type TokenRefusal = 'token-expired' | 'token-invalid' | 'keys-unavailable'
 
 /** Checks JSON Web Tokens (RFC 7519) of viewers: signature, `exp`, `nbf`, and `aud` and `iss` where that is configured. */

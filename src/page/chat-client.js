@@ -236,7 +236,7 @@ export class ChatClient {
 }
 
 /**
- * Never throws: undefined means that there is no token for now. Aborted, it answers so at once.
+ * Never throws: undefined means that there is no token yet, and it is to be asked for again. Aborted, it answers so at once.
  * @param {(signal: AbortSignal) => Promise<string | null>} getToken @param {AbortController} abort
  * @returns {Promise<string | null | undefined>}
  */

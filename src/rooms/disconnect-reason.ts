@@ -10,7 +10,7 @@ export const DISCONNECT_REASONS = [
   'draining',
   /** The token with which it may watch has expired. */
   'token-expired',
-  /** Its token names a key that the key server may have, but cannot be asked for now. */
+  /** Its token names a key that the key server may have, but does not tell: it is away. */
   'keys-unavailable',
   /** MAX_VIEWERS is reached. */
   'max-viewers',
