@@ -78,7 +78,7 @@ t.test('a viewer whose key id came first just after a question is answered by th
   t.equal(await check(await stranger.token()), 'token-invalid', 'is answered without asking')
 })
 
-t.test('while the key server is away the keys it gave stay in force, and tokens with others are for now only refused', async (t) => {
+t.test('while the key server is away the keys it gave stay in force, and tokens with others are refused until it is back', async (t) => {
   const { one, two, server, check, clock, lines } = await start(t)
   t.equal(await check(await one.token()), 'ok')
   server.isDown = true

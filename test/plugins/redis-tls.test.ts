@@ -51,13 +51,14 @@ t.test('a certificate that is not trusted never ends the process, be it that of 
   const address = { host: '127.0.0.1', port }
   const tenant = connectTenant(t, redis)
   for (const place of [address, { sentinels: [address], masterName: 'x', sentinelUsername: '', sentinelPassword: '' }]) {
+    const closings = []
     for (let n = 0; n < CONNECTIONS; n++) {
       // What asks a sentinel is closed when that takes too long.
       const connection = connectRedis('commands', { ...login, ...place, timeoutMs: 1 + n % 30 }, recordLog().log)
       await turn()
-      setTimeout(() => connection.disconnect(), n % 30)
+      closings.push(pause(n % 30).then(() => connection.disconnect()))
     }
-    await pause(100)
+    await Promise.all(closings)
   }
   // Whatever it had to say to the others it has said by now.
   t.equal(await tenant.ping(), 'PONG')
